@@ -1,0 +1,26 @@
+"""Fixtures of several test files."""
+
+import json
+import os
+
+import hypothesis
+import pytest
+
+# One set of examples for everybody, so that a green run stays green on the same code;
+# HYPOTHESIS_PROFILE=explore draws new ones.
+hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("explore", deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Writes a config file and gives its path."""
+
+    def write(data, name="c.json"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(data if isinstance(data, str) else json.dumps(data))
+        return path
+
+    return write
