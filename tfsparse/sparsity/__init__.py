@@ -1,0 +1,1 @@
+"""Which weights stay, how many, and how that changes during training."""
