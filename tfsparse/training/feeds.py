@@ -1,0 +1,123 @@
+"""How training images reach the step: from memory, shuffled in the graph, or as a stream."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfsparse.data import InMemoryData, StreamedData
+from tfsparse.plan import Plan
+from tfsparse.seeds import named_seed, stateless_seed
+
+Batch = tuple[tf.Tensor, tf.Tensor]
+
+
+class MemoryFeed:
+    """Batches gathered inside the graph from images held in memory.
+
+    Drawing is apart from preparing because only the latter gains from XLA: inside an XLA loop
+    the gather makes the whole data set's conversion to float part of every call. The batch of a
+    step depends on the seed and the step alone, so a resumed run sees the same images. Images
+    stay uint8 until they are gathered.
+    """
+
+    def __init__(self, data: InMemoryData, plan: Plan, *, seed: int, shuffle: bool) -> None:
+        self._data, self._plan, self._seed, self._shuffle = data, plan, seed, shuffle
+        self._images = tf.constant(data.train.images)
+        self._labels = tf.constant(data.train.labels)
+        self._order = tf.Variable(tf.range(len(data.train)), trainable=False, name="data_order")
+        self._augmentation_seed = stateless_seed(seed, "augmentation")
+
+    def start(self, step: int) -> tuple[Any, ...]:
+        """Make ready for the steps from `step` to the end of its epoch.
+
+        Returns:
+            The arguments `draw` takes after the step.
+        """
+        if self._shuffle:
+            epoch = step // self._plan.steps_per_epoch
+            generator = np.random.default_rng(named_seed(self._seed, "data_order", epoch))
+            numbers = generator.random(self._order.shape[0])
+            self._order.assign(np.argsort(numbers, kind="stable").astype(np.int32))
+        return ()
+
+    def draw(self, step: tf.Tensor) -> Batch:
+        """The stored pixels (uint8) and labels (int32) of `step`."""
+        size = self._plan.batch_size
+        position = tf.cast(step % self._plan.steps_per_epoch, tf.int32) * size
+        indices = tf.slice(self._order, [position], [size])
+        return tf.gather(self._images, indices), tf.gather(self._labels, indices)
+
+    def prepare(self, images: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        """Drawn pixels as the model's input, float32, augmented by the seed of `step`."""
+        first, second = self._augmentation_seed
+        seed = tf.stack([first, second + tf.cast(step, tf.int32)])
+        return self._data.augment(images, seed)
+
+    def peek(self, step: int) -> Batch:
+        """The batch of `step`, which the step will draw again."""
+        self.start(step)
+        return self.draw(tf.constant(step, tf.int64))
+
+    def take_held(self) -> Batch | None:
+        """Nothing: any batch can be drawn twice."""
+        return None
+
+    def pass_over(self, step: int) -> None:
+        """Nothing to do: the batch of a step does not depend on those drawn before."""
+
+
+class StreamFeed:
+    """Batches of a `tf.data` pipeline, one pipeline an epoch."""
+
+    def __init__(self, data: StreamedData, plan: Plan, *, seed: int) -> None:
+        self._data, self._plan, self._seed = data, plan, seed
+        self._iterator: Iterator[Batch] | None = None
+        self._held: Batch | None = None
+
+    def start(self, step: int) -> tuple[Any, ...]:
+        """The iterator from `step` to the end of its epoch."""
+        epoch, skip = divmod(step, self._plan.steps_per_epoch)
+        if self._iterator is None or (skip == 0 and self._held is None):
+            batches = self._data.train_batches(
+                self._plan.batch_size, epoch=epoch, skip=skip, seed=self._seed
+            )
+            self._iterator = iter(batches)
+        return (self._iterator,)
+
+    def draw(self, step: tf.Tensor, iterator: Any) -> Batch:
+        """The next batch of the pipeline, which knows its step."""
+        del step
+        return next(iterator)
+
+    def prepare(self, images: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        """The images as they are: the pipeline has prepared them."""
+        del step
+        return images
+
+    def peek(self, step: int) -> Batch:
+        """The batch of `step`; it is held back for the step, since no pipeline goes backwards."""
+        if self._held is None:
+            (iterator,) = self.start(step)
+            self._held = next(iterator)
+        return self._held
+
+    def take_held(self) -> Batch | None:
+        """The batch that was held back for the step to come, if any; it is given out once."""
+        held, self._held = self._held, None
+        return held
+
+    def pass_over(self, step: int) -> None:
+        """Leave out the batch of `step`."""
+        self.peek(step)
+        self._held = None
+
+
+def make_feed(
+    data: InMemoryData | StreamedData, plan: Plan, *, seed: int, shuffle: bool
+) -> MemoryFeed | StreamFeed:
+    """The feed that fits where the data live."""
+    if isinstance(data, StreamedData):
+        return StreamFeed(data, plan, seed=seed)
+    return MemoryFeed(data, plan, seed=seed, shuffle=shuffle)
