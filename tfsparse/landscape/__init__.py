@@ -1,0 +1,1 @@
+"""The loss between solutions: lines, Bezier curves, planes, and how to walk them fast."""

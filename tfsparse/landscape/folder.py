@@ -1,0 +1,68 @@
+"""A result's folder: held while it is computed, returned when it is there."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from tfsparse.config.landscape import WalkConfig
+from tfsparse.environment import now
+from tfsparse.errors import RunFailed, UserError, one_line
+from tfsparse.runs import Run, run_path
+
+Note = Callable[[str], None]
+
+
+def result(
+    config: WalkConfig,
+    kind: str,
+    prepare: Callable[[], Callable[[Run], dict[str, Any]]],
+    *,
+    command: Sequence[str],
+    note: Note,
+    run: Run | None = None,
+) -> tuple[Run, dict[str, Any]]:
+    """Compute a result into its folder, or return it when it is finished.
+
+    Args:
+        config: names the folder and is kept in it.
+        kind: "interpolation", "curve" or "plane".
+        prepare: opens and checks the input, before a folder is made; what it returns fills the
+            folder and returns what the summary says.
+        command: the command line, recorded in the folder.
+        note: called with each sentence for the user.
+        run: the folder; default: that of the config's name and seed.
+
+    Returns:
+        The folder and its summary.
+
+    Raises:
+        UserError: input that cannot be used.
+        RunFailed: the computation failed.
+    """
+    run = run or Run(run_path(config.run_dir, config.name, config.seed))
+    compute = None if run.finished() else prepare()
+    with run.writing(config.model_dump(mode="json"), command):
+        if compute is None or run.finished():
+            note(f"{run.path} is finished; its results:")
+            return run, run.summary()
+        began = time.monotonic()
+        try:
+            found = compute(run)
+        except (UserError, RunFailed) as error:
+            run.write_failure(error)
+            raise
+        except (OSError, tf.errors.OpError) as error:
+            run.write_failure(error)
+            raise RunFailed(f"{run.path}: {one_line(error)}") from error
+        run.write_summary({
+            "kind": kind,
+            "name": config.name,
+            **found,
+            "seconds": time.monotonic() - began,
+            "finished_at": now(),
+        })  # fmt: skip
+        for path in run.checkpoints.rglob("rows_*.npz"):  # needed to resume a walk, and large
+            path.unlink()
+        return run, run.summary()
