@@ -1,0 +1,1 @@
+"""What solutions are like: curvature, signal at initialisation, gradient flow, similarity."""
