@@ -1,0 +1,1 @@
+"""Export of sparse models and the check that says whether they can be deployed."""
