@@ -1,0 +1,1 @@
+"""A Streamlit app over run folders; charts come from `tfsparse.charts`."""

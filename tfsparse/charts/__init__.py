@@ -1,0 +1,1 @@
+"""Tables and Altair charts made from run folders; nothing here imports TensorFlow."""

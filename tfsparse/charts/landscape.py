@@ -1,0 +1,181 @@
+"""The figures of paths between solutions over many runs: one panel per kind of path."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from tfsparse import files
+from tfsparse.charts.paths import LABELS
+from tfsparse.charts.study_data import StudyData
+from tfsparse.charts.style import FAINT, LINE_SYMBOL, finish, message_chart, series_color
+from tfsparse.errors import UserError
+
+PATHS = ("interpolation", "curve")
+
+
+def paths(
+    data: StudyData,
+    *,
+    panels: Sequence[Mapping[str, str]] = (),
+    terms: Sequence[str] = ("objective",),
+    colour: str = "sparsity",
+    log_scale: bool = False,
+    low: float | None = None,
+    high: float | None = None,
+    panel_width: int = 250,
+) -> Any:
+    """Losses along paths: means over replicates, with a band of one standard deviation.
+
+    Args:
+        data: the study.
+        panels: one panel each, left to right: `series`; for curves also `path`, "curve" or the
+            "line" between the same ends; `title`. Default: one per series.
+        terms: one row of panels each: objective, cross_entropy, l2 or accuracy.
+        colour: the key of `at` told apart by colour.
+        log_scale: of the vertical axes of losses.
+        low: lower end of the vertical axis of losses; what lies beyond is cut.
+        high: upper end.
+        panel_width: pixels.
+    """
+    pieces = [piece for piece in data.pieces if piece["kind"] in PATHS]
+    chosen = panels or [{"series": s} for s in dict.fromkeys(p["series"] for p in pieces)]
+    tables = [_panel_tables(data, pieces, panel) for panel in chosen]
+    groups = list(dict.fromkeys(name for table in tables for name in table))
+    if not groups:
+        return message_chart("No finished paths yet.")
+    rows = []
+    for term in terms:
+        charts = [
+            _panel(
+                data, pieces, panel, table, term, groups, colour, log_scale,
+                None if term in ("accuracy", "l2") else (low, high), panel_width, first=not place,
+            )
+            for place, (panel, table) in enumerate(zip(chosen, tables, strict=True))
+        ]  # fmt: skip
+        rows.append(alt.hconcat(*charts, spacing=16).resolve_scale(y="shared"))
+    words = "mean over replicates, band: one standard deviation; dashed: the two solutions"
+    return finish(
+        alt.vconcat(*rows, spacing=24) if len(rows) > 1 else rows[0],
+        title=data.title,
+        subtitle=[data.subtitle, words],
+        description=f"{data.title}: {', '.join(LABELS[term] for term in terms)} along paths",
+    )
+
+
+def _panel_tables(
+    data: StudyData, pieces: Sequence[Mapping[str, Any]], panel: Mapping[str, str]
+) -> dict[str, list[pd.DataFrame]]:
+    """The tables of a panel's finished pieces by group; `at` of one piece is one group."""
+    unknown = set(panel) - {"series", "path", "title"}
+    if unknown or "series" not in panel:
+        raise UserError(f"figure.args.panels: expected series, path and title, received {panel}")
+    found: dict[str, list[pd.DataFrame]] = {}
+    for piece in pieces:
+        file = data.folder(piece) / "points.csv"
+        if piece["series"] != panel["series"] or not file.is_file():
+            continue
+        table = pd.read_csv(io.StringIO(files.read_text(file)))
+        if "path" in table.columns:
+            table = table[table["path"] == panel.get("path", "curve")]
+        name = ", ".join(str(value) for value in piece["at"].values()) or piece["series"]
+        found.setdefault(name, []).append(table)
+    return found
+
+
+def _panel(
+    data: StudyData,
+    pieces: Sequence[Mapping[str, Any]],
+    panel: Mapping[str, str],
+    table: Mapping[str, list[pd.DataFrame]],
+    term: str,
+    groups: Sequence[str],
+    colour: str,
+    log_scale: bool,
+    extent: tuple[float | None, float | None] | None,
+    width: int,
+    *,
+    first: bool,
+) -> Any:
+    percent = term == "accuracy"
+    rows = [row for name, tables in table.items() for row in _band(name, tables, term)]
+    logarithmic = log_scale and not percent
+    if logarithmic:
+        rows = [
+            {**row, "low": max(row["low"], row["mean"] / 10)} for row in rows if row["mean"] > 0
+        ]
+    limits: dict[str, Any] = {"zero": False, "nice": False}
+    if extent and any(end is not None for end in extent):
+        means = [row["mean"] for row in rows] or [0.0, 1.0]
+        low, high = extent
+        limits["domain"] = [
+            min(means) if low is None else low,
+            max(means) if high is None else high,
+        ]
+    scale = alt.Scale(type="log" if logarithmic else "linear", **limits)
+    axis = alt.Axis(format=".3~%" if percent else ".3~g", labels=first, title=None)
+    if first:
+        axis = alt.Axis(format=".3~%" if percent else ".3~g", title=LABELS[term])
+
+    def y(field: str) -> alt.Y:
+        return alt.Y(field=field, type="quantitative", scale=scale, axis=axis)
+
+    zero, one = _ends(data, pieces, panel["series"])
+    words = [f"0: {zero}", f"1: {one}"] if zero and one else "t"
+    x = alt.X(field="t", type="quantitative", title=words, axis=alt.Axis(grid=False, format="~g"),
+              scale=alt.Scale(nice=False))  # fmt: skip
+    told_apart = any(piece["at"] for piece in pieces)  # else the panels' titles say it all
+    legend = alt.Legend(title=colour, **LINE_SYMBOL) if told_apart else None
+    paint = series_color(groups, "group", legend=legend)
+    base = alt.Chart(alt.Data(values=rows))
+    tips = [
+        alt.Tooltip(field="group", type="nominal", title=colour),
+        alt.Tooltip(field="t", type="quantitative", format=".4~g"),
+        alt.Tooltip(field="mean", type="quantitative", title=LABELS[term],
+                    format=".3%" if percent else ".4~g"),
+        alt.Tooltip(field="n", type="quantitative", title="replicates"),
+    ]  # fmt: skip
+    ends = alt.Chart(alt.Data(values=[{"t": 0.0}, {"t": 1.0}]))
+    layers = [
+        ends.mark_rule(strokeDash=[3, 3], color=FAINT).encode(x=x),
+        base.mark_area(opacity=0.15, clip=True).encode(x=x, y=y("low"), y2="high:Q", color=paint),
+        base.mark_line(strokeWidth=1.8, clip=True).encode(x=x, y=y("mean"), color=paint,
+                                                          tooltip=tips),
+    ]  # fmt: skip
+    title = panel.get("title", panel["series"].replace("_", " "))
+    return alt.layer(*layers).properties(width=width, height=200, title=title)
+
+
+def _band(group: str, tables: Sequence[pd.DataFrame], term: str) -> list[dict[str, Any]]:
+    """Mean, and one standard deviation to both sides, at every t of one group."""
+    found: dict[float, list[float]] = {}
+    for table in tables:
+        for t, value in zip(table["t"], pd.to_numeric(table[term], errors="coerce"), strict=True):
+            if math.isfinite(value):
+                found.setdefault(float(t), []).append(float(value))
+    rows = []
+    for t in sorted(found):
+        values = found[t]
+        mean, spread = fmean(values), stdev(values) if len(values) > 1 else 0.0
+        rows.append({"group": group, "t": t, "mean": mean, "low": mean - spread,
+                     "high": mean + spread, "n": len(values)})  # fmt: skip
+    return rows
+
+
+def _ends(data: StudyData, pieces: Sequence[Mapping[str, Any]], series: str) -> tuple[str, str]:
+    """What t = 0 and t = 1 are in a series, from the summary of one of its pieces."""
+    for piece in pieces:
+        path: Path = data.folder(piece) / "summary.json"
+        if piece["series"] == series and path.is_file():
+            summary = files.read_json(path)
+            return tuple(  # type: ignore[return-value]
+                str(summary[summary[key]]["label"]) for key in ("t0_is", "t1_is")
+            )
+    return "", ""
