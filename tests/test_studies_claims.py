@@ -1,0 +1,293 @@
+"""Claims with numbers that can be checked by hand."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_study import finish, piece, plan_of, study
+from scipy import stats
+
+from tfsparse.studies.checks import covered
+from tfsparse.studies.claims import check_claim, check_claims
+from tfsparse.studies.observations import group, observe
+from tfsparse.studies.plan import Plan
+from tfsparse.studies.statistics import (
+    Interval,
+    describe,
+    deviations,
+    difference_interval,
+    mean_interval,
+    rank_correlation,
+    share_interval,
+)
+from tfsparse.studies.verdicts import decide
+
+
+def claim_of(
+    folder: Path, values: dict[str, dict[float, list[float]]], **claim: Any
+) -> dict[str, Any]:
+    """A claim about pieces whose accuracies are given: series -> place -> one per seed."""
+    plan = plan_with(folder, values, claim)
+    return check_claim(plan.config.claims[0], plan, observe(plan))
+
+
+def plan_with(
+    folder: Path, values: dict[str, dict[float, list[float]]], claim: dict[str, Any]
+) -> Plan:
+    seeds = max(len(numbers) for places in values.values() for numbers in places.values())
+    places = sorted({place for numbers in values.values() for place in numbers})
+    axes = {"sparsity": places, "seed": list(range(seeds))}
+    pieces = [
+        piece(f"{series}_{{sparsity}}", {}, where={"sparsity": list(numbers)})
+        for series, numbers in values.items()
+    ]
+    whole = {"name": "c", "sentence": "It is so.", "measure": "accuracy", **claim}
+    plan = plan_of(folder, study(axes=axes, pieces=pieces, claims=[whole], reference=[]))
+    for item in plan.pieces.values():
+        numbers = values[item.series][item.at["sparsity"]]
+        if item.seed < len(numbers):
+            finish(item, numbers[item.seed])
+    return plan
+
+
+HIGH = [0.97, 0.98, 0.99]  # mean 0.98, variance 1e-4
+LOW = [0.90, 0.91, 0.92]  # mean 0.91, variance 1e-4
+
+
+def test_welch_interval_by_hand() -> None:
+    # Equal variances 1e-4 and n = 3: standard error sqrt(2e-4 / 3), 4 degrees of freedom,
+    # t(0.95; 4) = 2.1318.
+    found = difference_interval(HIGH, LOW, 0.90)
+    half = 2.131847 * math.sqrt(2e-4 / 3)
+    assert found.estimate == pytest.approx(0.07)
+    assert (found.low, found.high) == pytest.approx((0.07 - half, 0.07 + half), rel=1e-6)
+
+
+def test_welch_interval_agrees_with_scipy() -> None:
+    first, second = [0.1, 0.5, 0.3, 0.9], [0.2, 0.25]
+    theirs = stats.ttest_ind(first, second, equal_var=False).confidence_interval(0.9)
+    ours = difference_interval(first, second, 0.9)
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high))
+
+
+def test_intervals_without_enough_values_are_unbounded() -> None:
+    for interval in (
+        difference_interval([1.0], LOW, 0.9),
+        mean_interval([1.0], 0.9),
+        rank_correlation([1, 2, 3, 4], [1, 2, 3, 4], 0.9),
+        rank_correlation([1, 1, 1, 1, 1], [1, 2, 3, 4, 5], 0.9),
+    ):
+        assert (interval.low, interval.high) == (-math.inf, math.inf)
+    assert describe([2.0]) == {"mean": 2.0, "std": None, "n": 1}
+    assert describe([]) == {"mean": None, "std": None, "n": 0}
+
+
+def test_equal_values_are_certain_only_from_three_on() -> None:
+    assert mean_interval([0.5, 0.5], 0.9).low == -math.inf
+    assert mean_interval([0.5] * 3, 0.9).low == 0.5
+    assert difference_interval([0.9] * 2, [0.5] * 3, 0.9).low == -math.inf
+    assert difference_interval([0.9] * 3, [0.5] * 3, 0.9).low == pytest.approx(0.4)
+
+
+def test_share_interval_by_hand() -> None:
+    # All of n succeed: the lower end p solves p ** n = tail.
+    found = share_interval(5, 5, 0.90)
+    assert found.low == pytest.approx(0.05 ** (1 / 5))
+    assert found.high == 1.0
+    assert share_interval(0, 5, 0.90).high == pytest.approx(1 - 0.05 ** (1 / 5))
+
+
+def test_rank_correlation_is_one_for_any_rising_relation() -> None:
+    found = rank_correlation([1, 2, 3, 4, 5, 6], [1, 8, 27, 64, 125, 216], 0.9)
+    assert found.estimate == pytest.approx(1.0)
+    assert found.low > 0.9
+
+
+def test_deviations_from_the_median() -> None:
+    assert deviations([1.0, 2.0, 9.0]) == [1.0, 0.0, 7.0]
+
+
+def test_covered_part_of_a_range() -> None:
+    assert covered([0.5], 0.1, 0.0, 1.0) == pytest.approx(0.2)
+    assert covered([0.5, 0.55], 0.1, 0.0, 1.0) == pytest.approx(0.25)  # they overlap
+    assert covered([0.0, 2.0], 0.1, 0.0, 1.0) == pytest.approx(0.1)  # they stick out
+
+
+@pytest.mark.parametrize(
+    ("ends", "claimed", "verdict"),
+    [
+        ((1, 3), (0, math.inf), "holds"),
+        ((1, 3), (3, math.inf), "does not hold"),
+        ((1, 3), (2, math.inf), "not decided"),
+        ((1, 3), (1, math.inf), "not decided"),
+        ((-math.inf, math.inf), (0, math.inf), "not decided"),
+        ((-1, 1), (-2, 2), "holds"),
+        ((3, 4), (-2, 2), "does not hold"),
+    ],
+)
+def test_decide(ends: tuple[float, float], claimed: tuple[float, float], verdict: str) -> None:
+    assert decide(Interval(sum(ends) / 2, *ends), claimed) == verdict
+
+
+GREATER = {"check": "greater", "of": {"series": "a"}, "than": {"series": "b"}}
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "verdict"),
+    [
+        (HIGH, LOW, "holds"),
+        (LOW, HIGH, "does not hold"),
+        (HIGH, HIGH, "not decided"),
+        (HIGH[:1], LOW, "not decided"),
+        ([], LOW, "not decided"),
+    ],
+)
+def test_greater(tmp_path: Path, a: list[float], b: list[float], verdict: str) -> None:
+    result = claim_of(tmp_path, {"a": {0.8: a}, "b": {0.8: b}}, **GREATER, at={"sparsity": [0.8]})
+    assert result["verdict"] == verdict
+
+
+def test_greater_reports_numbers_and_detail(tmp_path: Path) -> None:
+    result = claim_of(
+        tmp_path, {"a": {0.8: HIGH}, "b": {0.8: LOW}}, **GREATER, at={"sparsity": [0.8]}
+    )
+    assert result["ours"]["mean"] == pytest.approx(0.07)
+    assert result["ours"]["std"] == pytest.approx(math.sqrt(2e-4))
+    assert result["ours"]["n"] == 3
+    assert result["ours"]["of"]["mean"] == pytest.approx(0.98)
+    assert result["points"][0]["than"]["std"] == pytest.approx(0.01)
+    assert result["detail"].startswith("difference 7 pp, between 5.259 pp and 8.741 pp; ")
+    assert "(n = 3 and 3)" in result["detail"]
+
+
+def test_a_claim_about_places_fails_where_one_place_fails(tmp_path: Path) -> None:
+    values = {"a": {0.8: HIGH, 0.9: LOW}, "b": {0.8: LOW, 0.9: HIGH}}
+    result = claim_of(tmp_path, values, **GREATER, at={"sparsity": [0.8, 0.9]})
+    assert result["verdict"] == "does not hold"
+    assert [point["verdict"] for point in result["points"]] == ["holds", "does not hold"]
+    assert "weakest of 2 places, sparsity 0.9" in result["detail"]
+
+
+def test_a_claim_about_places_is_open_where_one_place_is(tmp_path: Path) -> None:
+    values = {"a": {0.8: HIGH, 0.9: HIGH}, "b": {0.8: LOW, 0.9: HIGH}}
+    result = claim_of(tmp_path, values, **GREATER, at={"sparsity": [0.8, 0.9]})
+    assert result["verdict"] == "not decided"
+
+
+def test_a_place_fails_only_at_the_corrected_level(tmp_path: Path) -> None:
+    # One place of twenty misses by a little: alone that would refute, among twenty it is luck.
+    places = [round(0.5 + 0.02 * i, 2) for i in range(20)]
+    slight = [value - 0.02 for value in HIGH]
+    values = {"a": dict.fromkeys(places, HIGH), "b": dict.fromkeys(places, slight)}
+    values["a"][0.5], values["b"][0.5] = slight, HIGH
+    alone = claim_of(tmp_path, values, **GREATER, at={"sparsity": [0.5]})
+    among = claim_of(tmp_path, values, **GREATER, at={"sparsity": places})
+    assert (alone["verdict"], among["verdict"]) == ("does not hold", "not decided")
+
+
+@pytest.mark.parametrize(
+    ("margin", "verdict"), [(0.10, "holds"), (0.07, "not decided"), (0.01, "does not hold")]
+)
+def test_not_worse_within_a_margin(tmp_path: Path, margin: float, verdict: str) -> None:
+    claim = {**GREATER, "check": "not_worse", "margin": margin, "at": {"sparsity": [0.8]}}
+    assert claim_of(tmp_path, {"a": {0.8: LOW}, "b": {0.8: HIGH}}, **claim)["verdict"] == verdict
+
+
+@pytest.mark.parametrize(
+    ("margin", "verdict"), [(0.10, "holds"), (0.07, "not decided"), (0.01, "does not hold")]
+)
+def test_equal_within_a_margin(tmp_path: Path, margin: float, verdict: str) -> None:
+    claim = {**GREATER, "check": "equal", "margin": margin, "at": {"sparsity": [0.8]}}
+    for a, b in ((LOW, HIGH), (HIGH, LOW)):
+        result = claim_of(tmp_path, {"a": {0.8: a}, "b": {0.8: b}}, **claim)
+        assert result["verdict"] == verdict
+
+
+def test_a_selection_may_name_another_place(tmp_path: Path) -> None:
+    claim = {**GREATER, "than": {"series": "b", "at": {"sparsity": 0.0}}}
+    values = {"a": {0.8: HIGH, 0.9: HIGH}, "b": {0.0: LOW}}
+    result = claim_of(tmp_path, values, **claim, at={"sparsity": [0.8, 0.9]})
+    assert result["verdict"] == "holds"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict"),
+    [(0.9, None, "holds"), (None, 0.9, "does not hold"), (0.985, None, "not decided")],
+)
+def test_value(tmp_path: Path, low: float | None, high: float | None, verdict: str) -> None:
+    claim = {"check": "value", "of": {"series": "a"}, "low": low, "high": high}
+    result = claim_of(tmp_path, {"a": {0.8: HIGH}}, **claim, at={"sparsity": [0.8]})
+    assert result["verdict"] == verdict
+    assert result["ours"]["mean"] == pytest.approx(0.98)
+
+
+@pytest.mark.parametrize(
+    ("dead", "low", "verdict"),
+    [(5, 0.5, "holds"), (3, 0.5, "not decided"), (0, 0.5, "does not hold"), (5, 0.0, "holds")],
+)
+def test_share(tmp_path: Path, dead: int, low: float, verdict: str) -> None:
+    values = {"a": {0.8: [0.1] * dead + [0.98] * (5 - dead)}}
+    claim = {"check": "share", "of": {"series": "a"}, "below": 0.2, "low": low}
+    result = claim_of(tmp_path, values, **claim, at={"sparsity": [0.8]})
+    assert result["verdict"] == verdict
+    assert ("5 dead" in result["detail"]) == (dead == 5)
+
+
+def test_spread_is_of_distances_not_of_means(tmp_path: Path) -> None:
+    wide = [0.5, 0.7, 0.9, 0.99, 0.3, 0.6]
+    narrow = [0.98, 0.981, 0.979, 0.98, 0.98, 0.98]
+    claim = {**GREATER, "check": "spread", "at": {"sparsity": [0.8]}}
+    result = claim_of(tmp_path, {"a": {0.8: wide}, "b": {0.8: narrow}}, **claim)
+    assert result["verdict"] == "holds"
+    result = claim_of(tmp_path, {"a": {0.8: narrow}, "b": {0.8: wide}}, **claim)
+    assert result["verdict"] == "does not hold"
+
+
+def test_spread_of_two_is_not_decided(tmp_path: Path) -> None:
+    claim = {**GREATER, "check": "spread", "margin": 0.01, "at": {"sparsity": [0.8]}}
+    result = claim_of(tmp_path, {"a": {0.8: [0.3, 0.9]}, "b": {0.8: LOW}}, **claim)
+    assert result["verdict"] == "not decided"
+    assert "too few replicates" in result["detail"]
+
+
+def test_unrelated(tmp_path: Path) -> None:
+    claim = {"check": "unrelated", "of": {"series": "a"}, "along": "sparsity", "margin": 0.3,
+             "at": {"sparsity": [0.7, 0.8, 0.9]}}  # fmt: skip
+    falling = {"a": {0.7: [0.99, 0.98, 0.97], 0.8: [0.9, 0.89, 0.88], 0.9: [0.5, 0.4, 0.3]}}
+    assert claim_of(tmp_path, falling, **claim)["verdict"] == "does not hold"
+    many = [0.1 + 0.01 * i for i in range(60)]
+    assert claim_of(tmp_path, {"a": dict.fromkeys((0.7, 0.8, 0.9), many)}, **claim)[
+        "verdict"
+    ] == "holds"  # fmt: skip
+    few = {"a": {place: [0.5, 0.6, 0.7] for place in (0.7, 0.8, 0.9)}}
+    assert claim_of(tmp_path, few, **claim)["verdict"] == "not decided"
+
+
+def test_near_levels(tmp_path: Path) -> None:
+    claim = {"check": "near_levels", "of": {"series": "a"}, "below": 0.95, "tolerance": 0.01,
+             "levels": [0.1 * i for i in range(1, 10)], "at": {"sparsity": [0.8]}}  # fmt: skip
+    near = {"a": {0.8: [0.699, 0.801, 0.9, 0.6, 0.505, 0.98, 0.99]}}
+    result = claim_of(tmp_path, near, **claim)
+    assert result["verdict"] == "holds"
+    assert result["points"][0]["claimed"][0] == pytest.approx(9 * 0.02 / 0.95)
+    assert claim_of(tmp_path, {"a": {0.8: [0.98, 0.99]}}, **claim)["verdict"] == "not decided"
+
+
+def test_dead_and_failed_pieces_are_counted_never_dropped(tmp_path: Path) -> None:
+    plan = plan_with(tmp_path, {"a": {0.8: [0.98, 0.1135]}, "b": {0.8: [0.5] * 4}}, {
+        "check": "greater", "of": {"series": "a"}, "than": {"series": "b"},
+    })  # fmt: skip
+    failures = plan.out / "failures"
+    failures.mkdir(parents=True)
+    (failures / "a_0.8.seed_2.json").write_text('{"error": "the loss is nan", "mark": "1"}')
+    groups = {(item.series, item.measure): item for item in group(plan, observe(plan))}
+    found = groups["a", "accuracy"]
+    assert found.values == (0.98, 0.1135)
+    assert (found.dead, found.failed, found.open) == (1, 1, 1)
+    (result,) = check_claims(plan, observe(plan))
+    assert "1 dead" in result["detail"] and "1 failed" in result["detail"]
+    assert "1 not yet run" in result["detail"]
+    assert result["ours"]["of"]["mean"] == pytest.approx((0.98 + 0.1135) / 2)
