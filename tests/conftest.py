@@ -6,6 +6,10 @@ import os
 import hypothesis
 import pytest
 
+from tfsparse.environment import prepare_tensorflow
+
+prepare_tensorflow()
+
 # One set of examples for everybody, so that a green run stays green on the same code;
 # HYPOTHESIS_PROFILE=explore draws new ones.
 hypothesis.settings.register_profile("same", derandomize=True, deadline=None)

@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 
+from tfsparse.environment import prepare_tensorflow
 from tfsparse.errors import RunFailed, UserError, one_line
 
 COMMANDS = {
@@ -63,6 +64,7 @@ def run(action: Callable[[Sequence[str]], int], arguments: Sequence[str] | None 
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     verbose = "--verbose" in arguments
+    prepare_tensorflow()
     if not verbose:
         _silence_tensorflow()
     sys.exit(_exit_code(action, arguments, verbose))

@@ -27,12 +27,32 @@ def environment() -> dict[str, Any]:
         "packages": {name: _version(name) for name in PACKAGES},
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "cores": cores(),
         "commit": commit(),
         "time": now(),
     }
+
+
+def cores() -> int:
+    """How many processor cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def prepare_tensorflow(*, threads: int | None = None) -> None:
+    """Say how TensorFlow shall compute; only what the user's environment does not say already.
+
+    It has no effect once TensorFlow is imported. oneDNN's kernels are TensorFlow's default only
+    on processors with AVX-512 VNNI; with AVX2 alone they train LeNet-5 in half the time, too.
+
+    Args:
+        threads: threads of one operation; without it one for each core.
+    """
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    if threads is not None:
+        for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"):
+            os.environ.setdefault(name, str(threads))
 
 
 def now() -> str:

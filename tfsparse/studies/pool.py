@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
+from tfsparse.environment import cores, prepare_tensorflow
 from tfsparse.studies.graph import share
 from tfsparse.studies.ledger import Ledger
 from tfsparse.studies.plan import Piece, Plan
@@ -35,6 +36,8 @@ def run_pool(
     """
     context = multiprocessing.get_context("spawn")
     processes: list[SpawnProcess] = []
+    # Small networks gain little from a second thread: N single-threaded runs beat N that compete.
+    threads = max(1, cores() // jobs)
     for index in range(1, jobs + 1):
         first = share(names, index, jobs)
         rest = [name for name in names if name not in set(first)]
@@ -42,7 +45,7 @@ def run_pool(
         log.parent.mkdir(parents=True, exist_ok=True)
         process = context.Process(
             target=_worker,
-            args=(plan, [*first, *rest], make_kinds, session, stale, log, poll),
+            args=(plan, [*first, *rest], make_kinds, session, stale, log, poll, threads),
             name=f"worker {index}",
         )
         process.start()
@@ -141,12 +144,14 @@ def _worker(
     stale: frozenset[str],
     log: Path,
     poll: float,
+    threads: int,
 ) -> None:
     """What one process does; everything it and its libraries print goes to the log."""
     stream = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     os.dup2(stream, 1)
     os.dup2(stream, 2)
     os.close(stream)
+    prepare_tensorflow(threads=threads)
 
     def report(event: str, piece: Piece, remark: str) -> None:
         print(f"{event}: {piece.name} {remark}".rstrip(), flush=True)
