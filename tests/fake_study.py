@@ -103,6 +103,9 @@ def run_fake(piece: Piece) -> None:
         raise RunFailed("the loss is not finite")
     if do.get("crash") == piece.seed:
         raise ZeroDivisionError("a defect")
+    if do.get("threads"):
+        piece.folder.mkdir(parents=True, exist_ok=True)
+        (piece.folder / "threads").write_text(os.environ.get("TF_NUM_INTRAOP_THREADS", "none"))
     marker = piece.folder / "begun"
     if do.get("die") == piece.seed and not marker.exists():
         piece.folder.mkdir(parents=True, exist_ok=True)

@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 from fake_study import finish, make_fakes, piece, plan_of, read_log, study
 
+from tfsparse.charts.study_data import read_results
+from tfsparse.environment import cores
 from tfsparse.errors import UserError
 from tfsparse.studies.execute import execute
 from tfsparse.studies.graph import share
 from tfsparse.studies.ledger import Ledger
-from tfsparse.studies.plan import Piece, Plan
+from tfsparse.studies.plan import Piece, Plan, make_plan
+from tfsparse.studies.report import write_report
 from tfsparse.studies.show import plan_text, status_text
 
 
@@ -178,13 +181,44 @@ def test_a_share_runs_what_its_pieces_need(tmp_path: Path) -> None:
     assert started(plan) == ["pruned_0.9/seed_1", "scratch_0.9/seed_1"]
 
 
+def test_studies_of_one_family_run_a_shared_piece_once(tmp_path: Path) -> None:
+    config = plan_of(tmp_path).config
+    root = tmp_path / "family"
+    first = make_plan(config, tmp_path / "fig3", root=root)
+    go(first, ["pruned_0.8/seed_0", "scratch_0.8/seed_0"])
+    second = make_plan(config, tmp_path / "fig4", root=root)
+    outcomes, events = go(second)
+    assert set(outcomes.values()) == {"finished"}
+    assert ("start", "pruned_0.8/seed_0") not in events.seen
+    names = [line.split()[1] for line in (root / "log.txt").read_text().splitlines()
+             if line.startswith("start")]  # fmt: skip
+    assert sorted(names) == sorted(second.pieces)
+    write_report(second, "c")
+    folders = {item["name"]: item["folder"] for item in read_results(second.out).pieces}
+    assert folders["pruned_0.8/seed_0"] == "../family/pieces/pruned_0.8/seed_0"
+    assert sorted(path.name for path in root.iterdir()) == ["locks", "log.txt", "pieces", "specs"]
+
+
+def test_a_family_refuses_a_piece_of_the_same_name_with_another_config(tmp_path: Path) -> None:
+    root = tmp_path / "family"
+    go(make_plan(plan_of(tmp_path).config, tmp_path / "fig3", root=root), ["pruned_0.8/seed_0"])
+    other = make_plan(plan_of(tmp_path, doing(sleep=0)).config, tmp_path / "fig4", root=root)
+    with pytest.raises(UserError, match=r"'pruned_0.8/seed_0' was begun with another config"):
+        go(other)
+
+
+def test_processes_share_the_cores_out_among_them(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, doing(threads=True))
+    go(plan, jobs=2)
+    said = {(plan.pieces[name].folder / "threads").read_text() for name in ("pruned_0.8/seed_0",
+            "pruned_0.8/seed_1")}  # fmt: skip
+    assert said == {str(max(1, cores() // 2))}
+
+
 def _share_of(folder: Path, index: int) -> None:
     """Stands at top level for a new process."""
     plan = plan_of(folder / f"config_{index}", doing(sleep=0.05))
-    plan = Plan(plan.config, folder / "out", {
-        name: Piece(**{**vars(item), "folder": folder / "out/pieces" / name})
-        for name, item in plan.pieces.items()
-    })  # fmt: skip
+    plan = make_plan(plan.config, folder / "out")
     go(plan, share(list(plan.pieces), index, 3))
 
 

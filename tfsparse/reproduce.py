@@ -21,8 +21,7 @@ def main(arguments: Sequence[str]) -> int:
     """Bring a study to its end, or show its plan or state."""
     options = _parser().parse_args(arguments)
     config = read_study(options.config, options.preset)
-    out = Path(options.out) if options.out else default_out(config.study, config.preset)
-    plan = _plan(options.config, config, out)
+    plan = _plan(options.config, config, options.out)
     names = _share(plan, options.shard)
     if options.jobs < 1:
         raise UserError(f"--jobs: expected at least 1, received {options.jobs}")
@@ -63,9 +62,11 @@ def _report(plan: Plan, command: str, options: argparse.Namespace) -> None:
         print(f"Copied {len(copied)} files to {options.record}.")
 
 
-def _plan(path: str, config: StudyConfig, out: Path) -> Plan:
+def _plan(path: str, config: StudyConfig, chosen: str | None) -> Plan:
+    out = Path(chosen) if chosen else default_out(config.study, config.preset)
+    root = out if chosen else default_out(config.family or config.study, config.preset)
     try:
-        return make_plan(config, out, check_piece)
+        return make_plan(config, out, check_piece, root=root)
     except UserError as error:
         raise UserError(f"{path}: {error}") from None
 
@@ -96,7 +97,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--config", required=True, metavar="FILE", help="a study")
     parser.add_argument("--preset", default="smoke", help="the study's size (default: smoke)")
-    parser.add_argument("--out", metavar="DIR", help="folder (default: runs/studies/STUDY_PRESET)")
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        help="folder of results and pieces (default: runs/studies/STUDY_PRESET, and "
+        "runs/studies/FAMILY_PRESET for the pieces of a study of a family)",
+    )
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="N processes")
     parser.add_argument(
         "--shard",

@@ -33,6 +33,9 @@ class StudyOutline(Strict):
 
     study: str = Field(pattern=NAME)
     """The study's name; results go to `<study>_<preset>`."""
+    family: str | None = Field(None, pattern=NAME)
+    """Studies of one family share their pieces, which lie in `<family>_<preset>`: a run that
+    several figures need is made once. A piece's name means the same in all of them."""
     about: str
     """Purpose, expected time, expected result."""
     title: str
@@ -179,6 +182,7 @@ class StudyConfig(Strict):
     """A study at one preset, as it is used; axes are applied by `tfsparse.studies.plan`."""
 
     study: str = Field(pattern=NAME)
+    family: str | None = Field(None, pattern=NAME)
     preset: str = Field(pattern=NAME)
     about: str
     title: str

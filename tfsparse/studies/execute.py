@@ -49,7 +49,7 @@ def execute(
     files.write_text(plan.out / "command.txt", command + "\n")
     files.write_json(plan.out / "environment.json", environment())
     session = f"{os.getpid()}.{secrets.token_hex(4)}"
-    ledger = Ledger(plan.out)
+    ledger = Ledger(plan.root)
     failures = (ledger.failure(piece) for piece in plan.pieces.values())
     stale = frozenset(failure.mark for failure in failures if failure is not None)
     todo = [name for name in names if not ledger.finished(plan.pieces[name])]
@@ -69,7 +69,7 @@ class Progress:
 
     def __init__(self, plan: Plan, names: Sequence[str], jobs: int) -> None:
         self.plan, self.names, self.jobs = plan, list(names), jobs
-        self.ledger = Ledger(plan.out)
+        self.ledger = Ledger(plan.root)
         self.done = sum(self.ledger.finished(plan.pieces[name]) for name in names)
         self.started = time.monotonic()
         if self.done:

@@ -34,11 +34,11 @@ class Ledger:
     """The states of a study's pieces.
 
     Args:
-        out: the study's folder of results.
+        root: the folder of the study's pieces, `Plan.root`.
     """
 
-    def __init__(self, out: Path) -> None:
-        self.out = out
+    def __init__(self, root: Path) -> None:
+        self.root = root
         self._finished: set[str] = set()
 
     # ---- reading -------------------------------------------------------------------------
@@ -142,10 +142,10 @@ class Ledger:
         self._failure_path(piece).unlink(missing_ok=True)
 
     def _failure_path(self, piece: Piece) -> Path:
-        return self.out / "failures" / f"{piece.name.replace('/', '.')}.json"
+        return self.root / "failures" / f"{piece.name.replace('/', '.')}.json"
 
     def _lock_path(self, piece: Piece) -> Path:
-        return self.out / "locks" / f"{piece.name.replace('/', '.')}.lock"
+        return self.root / "locks" / f"{piece.name.replace('/', '.')}.lock"
 
 
 def _locked(path: Path) -> bool:

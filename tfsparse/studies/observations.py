@@ -45,7 +45,7 @@ def observe(plan: Plan) -> list[Observation]:
     Raises:
         UserError: a finished piece's summary lacks a measure's path.
     """
-    ledger = Ledger(plan.out)
+    ledger = Ledger(plan.root)
     result = []
     for piece in plan.pieces.values():
         if not piece.measures:

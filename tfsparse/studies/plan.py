@@ -45,6 +45,9 @@ class Plan:
 
     config: StudyConfig
     out: Path
+    """Where table, figure and claims go."""
+    root: Path
+    """Where the pieces and their locks lie: `out`, or the folder of the study's family."""
     pieces: Mapping[str, Piece]
     """By name, every piece after its inputs."""
 
@@ -55,19 +58,25 @@ class Plan:
 
 
 def make_plan(
-    config: StudyConfig, out: Path, check_piece: Callable[[Piece], None] | None = None
+    config: StudyConfig,
+    out: Path,
+    check_piece: Callable[[Piece], None] | None = None,
+    *,
+    root: Path | None = None,
 ) -> Plan:
     """Unfold the study's templates over their axes.
 
     Args:
         config: the study.
-        out: the folder of results; piece folders are `out/pieces/<name>`.
+        out: the folder of results.
         check_piece: raises UserError where a piece's config cannot work.
+        root: piece folders are `root/pieces/<name>`; `out` when it is not given.
 
     Raises:
         UserError: duplicate names, missing pieces, cycles, unknown axes, measures, series or
             places, and whatever `check_piece` finds.
     """
+    root = out if root is None else root
     drafts = [
         draft
         for index, template in enumerate(config.pieces)
@@ -84,9 +93,9 @@ def make_plan(
     groups: dict[str, list[str]] = {}
     for draft in drafts:
         groups.setdefault(draft.parts.name, []).append(draft.name)
-    pieces = {draft.name: _piece(draft, groups, out) for draft in drafts}
+    pieces = {draft.name: _piece(draft, groups, root) for draft in drafts}
     order = in_order({name: piece.inputs for name, piece in pieces.items()})
-    plan = Plan(config, out, {name: pieces[name] for name in order})
+    plan = Plan(config, out, root, {name: pieces[name] for name in order})
     _check_claims(plan)
     if check_piece is not None:
         for piece in plan.pieces.values():
@@ -97,10 +106,10 @@ def make_plan(
     return plan
 
 
-def _piece(draft: Draft, groups: dict[str, list[str]], out: Path) -> Piece:
+def _piece(draft: Draft, groups: dict[str, list[str]], root: Path) -> Piece:
     parts = draft.parts
     inputs: list[str] = []
-    config = _resolve(parts.config, draft, groups, out, inputs, f"pieces.{draft.index}.config")
+    config = _resolve(parts.config, draft, groups, root, inputs, f"pieces.{draft.index}.config")
     return Piece(
         name=draft.name,
         template=draft.index,
@@ -110,7 +119,7 @@ def _piece(draft: Draft, groups: dict[str, list[str]], out: Path) -> Piece:
         seed=draft.seed,
         measures=tuple(parts.measures),
         seconds=parts.seconds,
-        folder=out / "pieces" / draft.name,
+        folder=root / "pieces" / draft.name,
         config=config,
         spec=parts.config,
         inputs=tuple(dict.fromkeys(inputs)),
@@ -121,14 +130,14 @@ def _resolve(
     value: Any,
     draft: Draft,
     groups: dict[str, list[str]],
-    out: Path,
+    root: Path,
     inputs: list[str],
     where: str,
 ) -> Any:
     """`value` with folders in the place of references; names of needed pieces go to `inputs`."""
     if isinstance(value, list):
         return [
-            _resolve(item, draft, groups, out, inputs, f"{where}.{index}")
+            _resolve(item, draft, groups, root, inputs, f"{where}.{index}")
             for index, item in enumerate(value)
         ]
     if not isinstance(value, dict):
@@ -139,15 +148,15 @@ def _resolve(
             raise UserError(f"{where}: expected only `piece` and `seed`, received {unknown[0]!r}")
         name = _target(value, draft, groups)
         inputs.append(name)
-        return str(out / "pieces" / name)
+        return str(root / "pieces" / name)
     if "every" in value:
         if set(value) != {"every"} or not isinstance(value["every"], str):
             raise UserError(f"{where}: expected `every` alone, with the name of a piece")
         names = groups.get(value["every"], [value["every"]])
         inputs.extend(names)
-        return [str(out / "pieces" / name) for name in names]
+        return [str(root / "pieces" / name) for name in names]
     return {
-        key: _resolve(item, draft, groups, out, inputs, f"{where}.{key}")
+        key: _resolve(item, draft, groups, root, inputs, f"{where}.{key}")
         for key, item in value.items()
     }
 

@@ -82,7 +82,7 @@ class _Watch:
         self.names = list(names)
         self.report = report
         self.stale = stale
-        self.ledger = Ledger(plan.out)
+        self.ledger = Ledger(plan.root)
         self.ended: dict[str, Outcome] = {
             name: "finished" for name in names if self.ledger.finished(plan.pieces[name])
         }

@@ -46,6 +46,7 @@ def read_study(path: str | os.PathLike[str], preset: str) -> StudyConfig:
     ]
     whole = {
         "study": outline.study,
+        "family": outline.family,
         "preset": preset,
         "about": chosen.about,
         "title": outline.title,

@@ -1,5 +1,6 @@
 """The end of a study: table, figure, claims, written from whatever is finished."""
 
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -108,7 +109,7 @@ def record(plan: Plan, destination: Path) -> list[str]:
 
 def count_states(plan: Plan) -> dict[str, int]:
     """How many pieces are in which state."""
-    ledger = Ledger(plan.out)
+    ledger = Ledger(plan.root)
     counts: dict[str, int] = {}
     for piece in plan.pieces.values():
         state = ledger.state(piece, plan)
@@ -119,7 +120,7 @@ def count_states(plan: Plan) -> dict[str, int]:
 def _study_data(
     plan: Plan, table: list[Row], origin: Origin, states: Mapping[str, int]
 ) -> StudyData:
-    config, ledger = plan.config, Ledger(plan.out)
+    config, ledger = plan.config, Ledger(plan.root)
     done = states.get("finished", 0)
     total = sum(states.values())
     counted = f"{total} pieces" if done == total else f"{done} of {total} pieces finished"
@@ -133,7 +134,7 @@ def _study_data(
             {
                 "name": piece.name,
                 "kind": piece.kind,
-                "folder": str(piece.folder.relative_to(plan.out)),
+                "folder": os.path.relpath(piece.folder, plan.out),
                 "series": piece.series,
                 "at": dict(piece.at),
                 "seed": piece.seed,
@@ -159,7 +160,7 @@ def _results(data: StudyData) -> dict[str, Any]:
 def _summary(
     plan: Plan, claims: Sequence[Mapping[str, Any]], states: Mapping[str, int]
 ) -> dict[str, Any]:
-    ledger = Ledger(plan.out)
+    ledger = Ledger(plan.root)
     times = [recorded_seconds(piece, ledger) or 0.0 for piece in plan.pieces.values()]
     return {
         "kind": "study",
@@ -199,7 +200,7 @@ def _report(
 
 def _missing(plan: Plan, observations: Sequence[Observation]) -> str:
     """A line for every piece that failed or was not run, with the reason."""
-    ledger = Ledger(plan.out)
+    ledger = Ledger(plan.root)
     lines = []
     for item in observations:
         if item.state != "finished":

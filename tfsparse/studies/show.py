@@ -16,11 +16,13 @@ def plan_text(plan: Plan, names: Sequence[str], jobs: int) -> str:
         names: the pieces of this share.
         jobs: how many processes would work on them.
     """
-    ledger = Ledger(plan.out)
+    ledger = Ledger(plan.root)
     seconds = expected_seconds(plan, ledger)
     todo = [name for name in names if not ledger.finished(plan.pieces[name])]
     lines = [f"{plan.config.title} ({plan.config.study}, preset {plan.config.preset})"]
     lines.append(f"results: {plan.out}")
+    if plan.root != plan.out:
+        lines.append(f"pieces, shared with studies of the family: {plan.root}")
     width = max((len(name) for name in todo), default=0)
     for name in todo:
         piece = plan.pieces[name]
@@ -43,7 +45,7 @@ def plan_text(plan: Plan, names: Sequence[str], jobs: int) -> str:
 
 def status_text(plan: Plan, names: Sequence[str]) -> str:
     """The state of each piece, and how many are in which."""
-    ledger = Ledger(plan.out)
+    ledger = Ledger(plan.root)
     seconds = expected_seconds(plan, ledger)
     lines: list[str] = []
     counts: dict[str, int] = {}

@@ -13,7 +13,7 @@ from tfsparse.studies.plan import Piece, Plan
 def check_specs(plan: Plan) -> None:
     """Raise a UserError when a piece was begun with another config than the study has now."""
     for piece in plan.pieces.values():
-        path = _path(plan.out, piece)
+        path = _path(plan.root, piece)
         if not path.is_file():
             continue
         difference = _difference(files.read_json(path), _spec(piece))
@@ -28,7 +28,7 @@ def recorded(plan: Plan, run: Callable[[Piece], None]) -> Callable[[Piece], None
     """`run`, which keeps the piece's config before it starts."""
 
     def record_and_run(piece: Piece) -> None:
-        files.write_json(_path(plan.out, piece), _spec(piece))
+        files.write_json(_path(plan.root, piece), _spec(piece))
         run(piece)
 
     return record_and_run
@@ -38,8 +38,8 @@ def _spec(piece: Piece) -> Any:
     return json.loads(json.dumps({"kind": piece.kind, "config": files.plain(dict(piece.spec))}))
 
 
-def _path(out: Path, piece: Piece) -> Path:
-    return out / "specs" / f"{piece.name.replace('/', '.')}.json"
+def _path(root: Path, piece: Piece) -> Path:
+    return root / "specs" / f"{piece.name.replace('/', '.')}.json"
 
 
 def _difference(old: Any, new: Any, path: str = "") -> str:

@@ -60,7 +60,7 @@ def work(
     Returns:
         How each piece that was looked at ended.
     """
-    ledger = Ledger(plan.out)
+    ledger = Ledger(plan.root)
     wanted = with_ancestors(names, plan.inputs)
     own = set(names)
     order = list(names) + [name for name in plan.pieces if name in wanted and name not in own]
