@@ -19,6 +19,7 @@ from tfsparse.studies import runners
 from tfsparse.studies.plan import Plan, make_plan
 from tfsparse.studies.read import read_study
 from tfsparse.studies.runners import check_piece, run_config
+from tfsparse.studies.specs import difference
 
 STUDIES = sorted((Path(__file__).parent.parent / "configs" / "reproduce").glob("*.json"))
 TRAINING_IMAGES = {"digits": 1200, "mnist": 54_000, "cifar10": 45_000, "imagenet2012": 1_281_167}
@@ -60,6 +61,23 @@ def test_every_study_has_the_three_sizes(path: Path) -> None:
     outline = StudyOutline.model_validate_json(path.read_text())
     assert {"smoke", "paper"} < set(outline.presets)
     assert {"mnist", "cifar"} & set(outline.presets)
+
+
+def test_studies_of_a_family_mean_the_same_by_a_piece_of_the_same_name() -> None:
+    shared = 0
+    pieces: dict[tuple[str, str, str], tuple[str, Any]] = {}
+    for path in STUDIES:
+        outline = StudyOutline.model_validate_json(path.read_text())
+        if outline.family is None:
+            continue
+        for preset in outline.presets:
+            for piece in plan_at(path, preset).pieces.values():
+                mine = {"kind": piece.kind, "config": dict(piece.spec)}
+                key = (outline.family, preset, piece.name)
+                other, theirs = pieces.setdefault(key, (path.stem, mine))
+                assert not difference(theirs, mine), f"{key} of {other} and {path.stem}"
+                shared += other != path.stem
+    assert shared > 300
 
 
 def test_table_1_of_the_paper() -> None:

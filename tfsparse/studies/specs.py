@@ -16,7 +16,7 @@ def check_specs(plan: Plan) -> None:
         path = _path(plan.root, piece)
         if not path.is_file():
             continue
-        difference = _difference(files.read_json(path), _spec(piece))
+        difference = difference(files.read_json(path), _spec(piece))
         if difference:
             raise UserError(
                 f"piece {piece.name!r} was begun with another config ({difference}); choose "
@@ -42,11 +42,11 @@ def _path(root: Path, piece: Piece) -> Path:
     return root / "specs" / f"{piece.name.replace('/', '.')}.json"
 
 
-def _difference(old: Any, new: Any, path: str = "") -> str:
+def difference(old: Any, new: Any, path: str = "") -> str:
     """The first place at which two JSON values differ, in words; empty when they are equal."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted({*old, *new}):
-            inner = _difference(old.get(key), new.get(key), f"{path}.{key}".lstrip("."))
+            inner = difference(old.get(key), new.get(key), f"{path}.{key}".lstrip("."))
             if inner:
                 return inner
         return ""
