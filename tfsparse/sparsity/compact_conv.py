@@ -40,6 +40,11 @@ class CompactConv2D(CompactDense):
         if any(side % 2 == 0 for side in self.window):
             raise UserError(f"window: expected odd numbers, received {self.window}")
 
+    @property
+    def mask_shape(self) -> tuple[int, ...]:
+        inputs, units = self.dense_shape
+        return (*self.window, inputs // (self.window[0] * self.window[1]), units)
+
     def build(self, input_shape: Any) -> None:
         channels = tf.TensorShape(input_shape)[-1]
         super().build((None, channels * self.window[0] * self.window[1]))
@@ -70,8 +75,6 @@ class CompactConv2D(CompactDense):
 
     def to_masked_dense(self) -> MaskedConv2D:
         """The masked convolution with the same weights and the same name, built."""
-        channels = self.dense_shape[0] // (self.window[0] * self.window[1])
-        shape = (*self.window, channels, self.units)
         twin = MaskedConv2D(
             self.units,
             self.window,
@@ -82,9 +85,9 @@ class CompactConv2D(CompactDense):
             dtype=self.dtype_policy,
             kernel_regularizer=self.kernel_regularizer,
         )
-        twin.build((None, None, None, channels))
-        twin.kernel.assign(self.dense_kernel().reshape(shape))
-        twin.mask.assign(self.mask().reshape(shape))
+        twin.build((None, None, None, self.mask_shape[-2]))
+        twin.kernel.assign(self.dense_kernel())
+        twin.mask.assign(self.mask())
         if self.bias is not None:
             twin.bias.assign(self.bias)
         return twin

@@ -64,6 +64,11 @@ class CompactLayer(keras.layers.Layer):
         return self.layout.dense_shape
 
     @property
+    def mask_shape(self) -> tuple[int, ...]:
+        """Shape of the ordinary kernel, whose last axis counts outputs."""
+        return self.dense_shape
+
+    @property
     def kernel_shape(self) -> tuple[int, ...]:
         """Shape of the compact kernel."""
         return self.layout.kernel_shape
@@ -142,12 +147,16 @@ class CompactLayer(keras.layers.Layer):
         }
 
     def mask(self) -> np.ndarray:
-        """The topology as uint8 [inputs, units]."""
-        return self.layout.unpack(np.ones(self.kernel_shape, np.uint8))
+        """The topology as uint8 of `mask_shape`."""
+        return self.layout.unpack(np.ones(self.kernel_shape, np.uint8)).reshape(self.mask_shape)
 
     def dense_kernel(self) -> np.ndarray:
-        """The weights as a dense matrix [inputs, units]; zero outside the topology."""
-        return self.layout.unpack(self.kernel.numpy())
+        """The weights as an ordinary kernel of `mask_shape`; zero outside the topology."""
+        return self.layout.unpack(self.kernel.numpy()).reshape(self.mask_shape)
+
+    def pack(self, dense: np.ndarray) -> np.ndarray:
+        """The compact kernel of an ordinary one; weights outside the topology are left behind."""
+        return self.layout.pack(np.reshape(dense, self.dense_shape))
 
     def to_masked_dense(self) -> MaskedDense:
         """The masked dense twin, built, with the same weights and the same name."""
@@ -181,7 +190,7 @@ class CompactLayer(keras.layers.Layer):
             )
         if isinstance(dense, MaskedDense):
             kernel = kernel * dense.mask.numpy().astype(kernel.dtype)
-        compact = self.layout.pack(kernel)
+        compact = self.pack(kernel)
         lost = np.count_nonzero(kernel) - np.count_nonzero(compact)
         if lost:
             raise UserError(f"layer {dense.name!r}: {_MUST_BE_ZERO.format(lost)}")
