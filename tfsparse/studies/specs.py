@@ -16,10 +16,10 @@ def check_specs(plan: Plan) -> None:
         path = _path(plan.root, piece)
         if not path.is_file():
             continue
-        difference = difference(files.read_json(path), _spec(piece))
-        if difference:
+        found = difference(files.read_json(path), _spec(piece))
+        if found:
             raise UserError(
-                f"piece {piece.name!r} was begun with another config ({difference}); choose "
+                f"piece {piece.name!r} was begun with another config ({found}); choose "
                 f"another --out, or remove {piece.folder} and {path}"
             )
 
