@@ -252,14 +252,14 @@ def test_the_representation_is_chosen_by_the_measured_crossover():
     def chosen(*arguments, **options):
         return choose_representation(*arguments, **options).representation
 
-    assert chosen((784, 300), 23_520) == "masked_dense"  # 90% sparse
+    assert chosen((784, 300), 23_520) == "masked"  # 90% sparse
     assert chosen((784, 30_000), 235_200) == "compact"  # 99%
-    assert chosen((300, 100), 300) == "masked_dense"  # 99%, but small
+    assert chosen((300, 100), 300) == "masked"  # 99%, but small
     assert chosen((245_000, 38_400), 940_800) == "compact"
     assert chosen((50_000, 50_000), 2_000_000_000) == "compact"  # no room for a dense one
     large, small = (radix_net([[10, 10]], [8, n, 1]).layers[0] for n in (30, 3))
     assert chosen(large.shape, large.connections, radix=large) == "radix"
-    assert chosen(small.shape, small.connections, radix=small) == "masked_dense"
+    assert chosen(small.shape, small.connections, radix=small) == "masked"
     assert choose_representation((784, 300), 23_520).why == (
         "235,200 places, sparsity 0.9000: "
         "compact was measured faster only from sparsity 0.97 and 200,000 places on"

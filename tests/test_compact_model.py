@@ -52,7 +52,7 @@ def test_the_choice_is_made_by_size_and_sparsity():
     model, shapes = large_radix_lenet()
     masks = {name: random_mask(shapes[name], 0.98, 1) for name in ("dense1", "dense2")}
     twin, chosen = compact(model, masks)
-    assert [chosen[name].representation for name in masks] == ["compact", "masked_dense"]
+    assert [chosen[name].representation for name in masks] == ["compact", "masked"]
     assert isinstance(twin.get_layer("dense1"), CompactDense)
     assert not isinstance(twin.get_layer("dense2"), RadixDense | CompactDense)
 

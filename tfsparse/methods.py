@@ -3,9 +3,10 @@
 A method turns a freshly built model into the `Subject` the training loop works on.
 """
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import tensorflow as tf
 import tf_keras as keras
@@ -20,6 +21,8 @@ from tfsparse.sparsity.at_init import masks_at_init
 from tfsparse.sparsity.draw import draw_masks
 from tfsparse.sparsity.masks import Masks
 from tfsparse.sparsity.subject import Subject
+from tfsparse.sparsity.topologies import StarvedNeurons
+from tfsparse.sparsity.topology_masks import topology_masks, topology_radix_layers
 from tfsparse.starts import (
     from_end,
     from_ticket,
@@ -28,9 +31,14 @@ from tfsparse.starts import (
     rescale,
     zero_outside,
 )
-from tfsparse.subjects import dynamic_subject, masked_subject, pruned_subject
+from tfsparse.subjects import (
+    dynamic_subject,
+    masked_subject,
+    pruned_subject,
+    topology_subject,
+)
 
-Sections = Literal["pruning", "mask", "growth", "source", "imp"]
+Sections = Literal["pruning", "mask", "topology", "growth", "source", "imp"]
 
 
 @dataclass(frozen=True)
@@ -39,18 +47,19 @@ class Method:
 
     Attributes:
         mask: where the mask comes from: nowhere, a pruning schedule, the source run, a cut of
-            the source's final weights, a draw, or scores at initialisation.
+            the source's final weights, a draw, a topology, or scores at initialisation.
         weights: the run's own initial weights, another initialisation than the source's (also
             at the same seed), the source's weights at its rewind step, or its final ones.
-        training: dense (the mask, if any, only zeroes initial weights), masked, pruned, dynamic.
+        training: dense (the mask, if any, only zeroes initial weights), masked, compact (masked
+            or with one stored weight per connection, whichever is faster), pruned, dynamic.
         needs: config sections that must be there.
         takes: sections that may be there.
         about: in a word.
     """
 
-    mask: Literal["none", "schedule", "source", "cut", "drawn", "scored"]
+    mask: Literal["none", "schedule", "source", "cut", "drawn", "topology", "scored"]
     weights: Literal["own", "other", "ticket", "final"]
-    training: Literal["dense", "masked", "pruned", "dynamic"]
+    training: Literal["dense", "masked", "compact", "pruned", "dynamic"]
     needs: tuple[Sections, ...] = ()
     takes: tuple[Sections, ...] = ()
     about: str = ""
@@ -82,6 +91,9 @@ METHODS: dict[str, Method] = {
     ),
     "random": Method(
         "drawn", "own", "masked", ("mask",), ("source",), about="a random or given mask"
+    ),
+    "topology": Method(
+        "topology", "own", "compact", ("topology",), about="RadiX-Nets and random sparse layers"
     ),
     "imp_round": Method(
         "cut",
@@ -128,7 +140,7 @@ def check_sections(config: RunConfig) -> Method:
         UserError: a section is missing, or would have no effect.
     """
     method = METHODS[config.method]
-    for section in ("pruning", "mask", "growth", "source", "imp"):
+    for section in get_args(Sections):
         given = getattr(config, section) is not None
         if section in method.needs and not given:
             raise UserError(f"method {config.method!r}: expected a section {section!r}")
@@ -180,6 +192,10 @@ def prepare(
     sources = _start(config, method, model, source, masks)
     if method.training == "masked":
         return Prepared(masked_subject(config, model, masks), sources)
+    if method.training == "compact":
+        assert config.topology is not None  # check_sections
+        radix = topology_radix_layers(kernel_shapes(model), config.topology)
+        return Prepared(topology_subject(config, model, masks, radix), sources)
     zero_outside(model, masks)
     if method.training == "dynamic":
         return Prepared(dynamic_subject(config, model, masks, plan), sources)
@@ -217,6 +233,11 @@ def _masks(config: RunConfig, method: Method, model: keras.Model, source: Source
     if method.mask == "source":
         assert source is not None and config.source is not None
         return source.masks(shapes, config.source.mask_hash)
+    if method.mask == "topology":
+        assert config.topology is not None  # check_sections
+        with warnings.catch_warnings():  # the subject's notes say so in a sentence
+            warnings.simplefilter("ignore", StarvedNeurons)
+            return topology_masks(shapes, config.topology, config.seed)
     if method.mask not in ("cut", "drawn"):
         return {}
     assert config.mask is not None

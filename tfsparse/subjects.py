@@ -1,5 +1,7 @@
-"""The three kinds of sparse subject: gradually pruned, with a constant mask, with moving masks."""
+"""The kinds of sparse subject: gradually pruned, with a constant mask, sparse by a topology, with
+moving masks."""
 
+from collections.abc import Mapping
 from typing import cast
 
 import numpy as np
@@ -9,13 +11,21 @@ import tf_keras as keras
 from tfsparse.config import RunConfig
 from tfsparse.models import kernel_shapes, maskable_layers
 from tfsparse.plan import Plan, pruning_steps
+from tfsparse.sparsity.compact_model import choose, compact
 from tfsparse.sparsity.distributions import uniform
 from tfsparse.sparsity.dynamic import Algorithm, DynamicSparsity
 from tfsparse.sparsity.layers import mask_variables, masked, strip
-from tfsparse.sparsity.masks import Masks, empty_layers, kept_count, sparsity_of
+from tfsparse.sparsity.masks import (
+    Masks,
+    empty_layers,
+    empty_neurons,
+    kept_count,
+    sparsity_of,
+)
 from tfsparse.sparsity.pruning import Pruning, PruningSchedule
 from tfsparse.sparsity.rules import apply_rules
 from tfsparse.sparsity.subject import Subject
+from tfsparse.sparsity.topologies import RadixLayer
 from tfsparse.sparsity.update_schedules import DropFraction, UpdateSchedule
 from tfsparse.sparsity.updaters import check_can_grow
 
@@ -82,6 +92,37 @@ def masked_subject(config: RunConfig, model: keras.Model, masks: Masks) -> Subje
         nominal_sparsity=_nominal(config, masks),
         target={name: int(np.count_nonzero(mask)) for name, mask in masks.items()},
         notes=notes,
+    )
+
+
+def topology_subject(
+    config: RunConfig, model: keras.Model, masks: Masks, radix: Mapping[str, RadixLayer]
+) -> Subject:
+    """The twin of `model` whose layers have the topologies of `masks` from the start.
+
+    Args:
+        config: its `topology` section says how layers are stored and computed.
+        model: of plain layers.
+        masks: 0/1 arrays by layer name.
+        radix: RadiX structures of some of the layers.
+    """
+    assert config.topology is not None
+    choices = choose(model, masks, radix, config.topology.representation)
+    twin, chosen = compact(model, masks, radix, choices)
+    starved = {name: empty_neurons(mask).size for name, mask in masks.items()}
+    return Subject(
+        model=twin,
+        plain=lambda: strip(twin),
+        masks=mask_variables(twin),
+        compact={name: masks[name] for name, way in chosen.items() if way[0] != "masked"},
+        nominal_sparsity=sparsity_of(masks).overall,
+        target={name: int(np.count_nonzero(mask)) for name, mask in masks.items()},
+        notes=tuple(
+            f"layer {name!r}: {count} of {masks[name].shape[-1]} neurons have no input"
+            for name, count in starved.items()
+            if count
+        ),
+        representations=chosen,
     )
 
 

@@ -151,7 +151,7 @@ def peak_mib() -> float:
 def lenet_table() -> list[str]:
     """Both kinds, each in a process of its own: a peak is never forgotten by a process."""
     rows = [f"{'784-30000-100-10, 99% sparse':34}  ms/step  peak MiB  of which the model's"]
-    for kind in ("masked_dense", "compact"):
+    for kind in ("masked", "compact"):
         command = [sys.executable, "-m", "tests.benchmarks.bench_radix", "--lenet", kind]
         result = subprocess.run(command, capture_output=True, text=True, check=True)
         milliseconds, peak, before = map(float, result.stdout.split())
@@ -169,7 +169,7 @@ def test_the_small_layers_are_measured():
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="only the small layers")
-    parser.add_argument("--lenet", choices=("masked_dense", "compact"), help=argparse.SUPPRESS)
+    parser.add_argument("--lenet", choices=("masked", "compact"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if arguments.lenet:

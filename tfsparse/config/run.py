@@ -16,6 +16,7 @@ from tfsparse.config.sparsity import (
     PruningConfig,
     Rule,
 )
+from tfsparse.config.topology import TopologyConfig
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._+-]*$"
 
@@ -30,6 +31,7 @@ Method = Literal[
     "sparse_init",
     "random_sparse_init",
     "random",
+    "topology",
     "imp",
     "imp_round",
     "small_dense",
@@ -143,6 +145,8 @@ class RunConfig(Strict):
     """For methods that make their own mask: how sparse, spread how."""
     growth: GrowthConfig | None = None
     """For set, rigl, rigl_inverted and snfs: when connections move."""
+    topology: TopologyConfig | None = None
+    """For topology: which layers are RadiX-Nets, random or of a file from the start."""
     init: InitConfig = InitConfig()
     source: SourceConfig | None = None
     """For methods that take a mask or weights from another run."""

@@ -41,3 +41,6 @@ class TopologyConfig(Strict):
     """Which layers get which topology; layers not named stay dense."""
 
     parts: Many[LayerTopology] = Field(min_length=1)
+    representation: Literal["fastest", "masked", "compact"] = "fastest"
+    """How sparse layers are stored and computed: whichever was measured faster for their size and
+    sparsity, all as masked layers, or all with one stored weight per connection."""

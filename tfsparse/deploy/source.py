@@ -16,8 +16,9 @@ from tfsparse.config import RunConfig
 from tfsparse.config.load import check
 from tfsparse.deploy.serving import Signature, keras_signature, served_function
 from tfsparse.errors import UserError, one_line
-from tfsparse.models import get_weights, set_weights
+from tfsparse.models import get_weights, is_compact, set_weights
 from tfsparse.runs import Run
+from tfsparse.sparsity.compact_model import expand
 from tfsparse.sparsity.layers import strip
 
 SIGNATURE = "serving_default"
@@ -87,11 +88,14 @@ def from_keras(model: keras.Model, path: Path, kind: str) -> Source:
 
 
 def stripped(model: keras.Model) -> keras.Model:
-    """`model` without tfmot's wrappers and without masked layers, its zeros in place."""
+    """`model` of ordinary layers: no tfmot wrappers, no masked or compact layers, its zeros in
+    place."""
     import tensorflow_model_optimization as tfmot
 
     if any(type(layer).__name__ == "PruneLowMagnitude" for layer in model.layers):
         model = tfmot.sparsity.keras.strip_pruning(model)
+    if any(map(is_compact, model.layers)):
+        model = expand(model)
     if any(hasattr(layer, "masked_kernel") for layer in model.layers):
         model = strip(model)
     return _in_float32(model)

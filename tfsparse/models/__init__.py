@@ -5,6 +5,7 @@ from tfsparse.models.state import untouched_state
 from tfsparse.models.weights import (
     first_convolution,
     get_weights,
+    is_compact,
     kernel_shapes,
     last_dense,
     maskable_layers,
@@ -18,6 +19,7 @@ __all__ = [
     "check_model",
     "first_convolution",
     "get_weights",
+    "is_compact",
     "kernel_shapes",
     "last_dense",
     "maskable_layers",

@@ -1,6 +1,6 @@
 """The three LeNets of the papers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -49,24 +49,27 @@ def lenet_300_100(
     width: float = 1.0,
     relu_logits: bool = False,
     fixed_std: bool = False,
+    hidden: Sequence[int] = (300, 100),
 ) -> keras.Model:
     """The fully connected 784-300-100-10 of LeCun et al. 1998 (266,200 kernel weights).
 
     Args:
         input_shape: (height, width, channels).
         num_classes: number of logits.
-        width: multiplies 300 and 100.
+        width: multiplies the hidden numbers.
         relu_logits: ReLU on the logits (paper 2's code).
         fixed_std: initialise as paper 2's code did: truncated normal of standard deviation
             0.04 whatever the fan-in, biases 0.1.
+        hidden: other numbers than 300 and 100, as for paper 2's networks of 3,000 and 100.
     """
     dense = _dense(fixed_std)
+    first, second = hidden
     return keras.Sequential(
         [
             keras.Input(input_shape, name="image"),
             keras.layers.Flatten(name="flatten"),
-            dense(units(300, width), activation="relu", name="dense1"),
-            dense(units(100, width), activation="relu", name="dense2"),
+            dense(units(first, width), activation="relu", name="dense1"),
+            dense(units(second, width), activation="relu", name="dense2"),
             dense(num_classes, activation=_logits(relu_logits), name="logits"),
         ],
         name="lenet_300_100",

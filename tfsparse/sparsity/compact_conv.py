@@ -93,9 +93,43 @@ class CompactConv2D(CompactDense):
         return twin
 
     @classmethod
-    def from_dense(cls, dense: Any, topology: Any = None) -> "CompactConv2D":
-        """Not offered: masked convolutions are the faster ones wherever they fit into memory."""
-        raise UserError(f"layer {dense.name!r}: expected a dense layer, received a convolution")
+    def from_dense(
+        cls, dense: keras.layers.Conv2D, topology: Connections | np.ndarray | None = None
+    ) -> "CompactConv2D":
+        """The compact twin of a built Conv2D or MaskedConv2D layer, with its weights and name.
+
+        Raises:
+            UserError: no topology, another shape, weights outside the topology, or a convolution
+                of another kind.
+        """
+        if not has_compact_twin(dense):
+            raise UserError(
+                f"layer {dense.name!r}: expected a 2-D convolution with stride 1, SAME padding and "
+                "an odd window to store only its connections; use representation 'masked'"
+            )
+        if topology is None:
+            if not isinstance(dense, MaskedConv2D):
+                raise UserError(
+                    f"layer {dense.name!r}: expected a topology or a MaskedConv2D layer, "
+                    f"received {type(dense).__name__} alone"
+                )
+            topology = dense.mask.numpy()
+        layer = cls(topology, dense.kernel_size, **cls._shared_arguments(dense))
+        layer.take_weights(dense)
+        return layer
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "window": self.window}
+
+
+def has_compact_twin(layer: keras.layers.Layer) -> bool:
+    """Whether `CompactConv2D` can stand for this layer."""
+    return (
+        isinstance(layer, keras.layers.Conv2D)
+        and layer.padding == "same"
+        and layer.strides == (1, 1)
+        and layer.dilation_rate == (1, 1)
+        and layer.groups == 1
+        and layer.data_format == "channels_last"
+        and all(side % 2 for side in layer.kernel_size)
+    )

@@ -8,7 +8,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from tfsparse.errors import UserError
-from tfsparse.sparsity.layers import MaskedDense
+from tfsparse.sparsity.layers import MaskedConv2D, MaskedDense
 
 _MUST_BE_ZERO = "expected zero weights outside the topology, received {} others; mask it first"
 
@@ -176,26 +176,26 @@ class CompactLayer(keras.layers.Layer):
         return twin
 
     def take_weights(self, dense: keras.layers.Dense) -> None:
-        """Build and take kernel and bias of a built Dense or MaskedDense layer.
+        """Build and take kernel and bias of the built ordinary or masked layer.
 
         Raises:
             UserError: another shape, or a plain Dense kernel with weights outside the topology,
                 which would be lost.
         """
         kernel = dense.kernel.numpy()
-        if kernel.shape != self.dense_shape:
+        if kernel.shape != self.mask_shape:
             raise UserError(
-                f"layer {dense.name!r}: expected a kernel of shape {self.dense_shape} "
+                f"layer {dense.name!r}: expected a kernel of shape {self.mask_shape} "
                 f"for this topology, received {kernel.shape}"
             )
-        if isinstance(dense, MaskedDense):
+        if isinstance(dense, MaskedDense | MaskedConv2D):
             kernel = kernel * dense.mask.numpy().astype(kernel.dtype)
         compact = self.pack(kernel)
         lost = np.count_nonzero(kernel) - np.count_nonzero(compact)
         if lost:
             raise UserError(f"layer {dense.name!r}: {_MUST_BE_ZERO.format(lost)}")
         if not self.built:
-            self.build((None, kernel.shape[0]))
+            self.build((*[None] * (kernel.ndim - 1), kernel.shape[-2]))
         self.kernel.assign(compact)
         if self.bias is not None:
             self.bias.assign(dense.bias)

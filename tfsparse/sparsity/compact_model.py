@@ -1,4 +1,4 @@
-"""Swapping the dense layers of a model for those that store only their connections, and back."""
+"""Swapping the layers of a model for those that store only their connections, and back."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,8 @@ import numpy as np
 import tf_keras as keras
 
 from tfsparse.errors import UserError
-from tfsparse.models import kernel_shapes
+from tfsparse.models import kernel_shapes, maskable_layers
+from tfsparse.sparsity.compact_conv import CompactConv2D, has_compact_twin
 from tfsparse.sparsity.compact_dense import CompactDense
 from tfsparse.sparsity.compact_layer import CompactLayer
 from tfsparse.sparsity.layers import masked
@@ -16,6 +17,39 @@ from tfsparse.sparsity.representation import Choice, choose_representation
 from tfsparse.sparsity.topologies import RadixLayer
 
 
+def choose(
+    model: keras.Model,
+    masks: Mapping[str, np.ndarray],
+    radix: Mapping[str, RadixLayer],
+    asked: str = "fastest",
+) -> dict[str, Choice]:
+    """How each masked layer is to be stored and computed.
+
+    Args:
+        model: of plain layers.
+        masks: 0/1 arrays by layer name.
+        radix: RadiX structures of some of the layers.
+        asked: "fastest" by measured crossover, "masked", or "compact": as compact as can be.
+    """
+    chosen = {}
+    for layer in maskable_layers(model):
+        if layer.name not in masks:
+            continue
+        mask = masks[layer.name]
+        structure = radix.get(layer.name) if mask.ndim == 2 else None
+        able = mask.ndim == 2 or has_compact_twin(layer)
+        choice = choose_representation(mask.shape, int(mask.sum()), radix=structure)
+        if asked == "masked":
+            choice = Choice("masked", "asked for by topology.representation")
+        elif not able:
+            choice = Choice("masked", "a convolution with stride or without SAME padding")
+        elif asked == "compact":
+            way = "radix" if structure else "compact"
+            choice = Choice(way, "asked for by topology.representation")
+        chosen[layer.name] = choice
+    return chosen
+
+
 def compact(
     model: keras.Model,
     masks: Mapping[str, np.ndarray],
@@ -23,8 +57,6 @@ def compact(
     choices: Mapping[str, Choice] | None = None,
 ) -> tuple[keras.Model, dict[str, Choice]]:
     """The twin of `model` in which each masked layer has its fastest representation.
-
-    Convolutions, and dense layers for which it is faster, become masked layers.
 
     Args:
         model: a Sequential or functional model of plain layers; its weights are taken over.
@@ -39,27 +71,22 @@ def compact(
         UserError: a mask that does not fit, or a RadiX structure that is not its mask's.
     """
     radix, masks = dict(radix or {}), validate_masks(masks, kernel_shapes(model))
-    chosen: dict[str, Choice] = {}
     for name, mask in masks.items():
-        if mask.ndim > 2:
-            chosen[name] = Choice("masked_dense", "a convolution: masked")
-            continue
-        if name in radix and not np.array_equal(radix[name].mask(), mask):
+        if mask.ndim == 2 and name in radix and not np.array_equal(radix[name].mask(), mask):
             raise UserError(f"layer {name!r}: the mask is not that of its RadiX structure")
-        automatic = choose_representation(mask.shape, int(mask.sum()), radix=radix.get(name))
-        chosen[name] = (choices or {}).get(name, automatic)
-
+    chosen = {**choose(model, masks, radix), **(choices or {})}
     source = masked(model, masks)
 
     def twin(layer: keras.layers.Layer) -> keras.layers.Layer:
         way = chosen.get(layer.name)
-        if way is None or way.representation == "masked_dense":
+        if way is None or way.representation == "masked":
             return layer.__class__.from_config(layer.get_config())
         if way.representation == "radix":
             if layer.name not in radix:
                 raise UserError(f"layer {layer.name!r}: expected a RadiX structure, received none")
             return RadixDense.from_dense(layer, radix[layer.name])
-        return CompactDense.from_dense(layer)
+        kind = CompactConv2D if isinstance(layer, keras.layers.Conv2D) else CompactDense
+        return kind.from_dense(layer)
 
     result = keras.models.clone_model(source, clone_function=twin)
     for layer in result.layers:
@@ -69,7 +96,7 @@ def compact(
 
 
 def expand(model: keras.Model) -> keras.Model:
-    """The twin of `model` with masked dense layers in place of compact ones, same weights.
+    """The twin of `model` with masked layers in place of compact ones, same weights.
 
     From there `strip` leads to plain layers, and `masks_of` to the masks.
     """

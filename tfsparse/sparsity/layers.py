@@ -12,7 +12,13 @@ import tensorflow as tf
 import tf_keras as keras
 
 from tfsparse.errors import UserError
-from tfsparse.models import get_weights, kernel_shapes, maskable_layers, set_weights
+from tfsparse.models import (
+    get_weights,
+    is_compact,
+    kernel_shapes,
+    maskable_layers,
+    set_weights,
+)
 from tfsparse.sparsity.masks import validate_masks
 
 
@@ -103,13 +109,18 @@ def masked(model: keras.Model, masks: Mapping[str, np.ndarray]) -> keras.Model:
 
 
 def strip(model: keras.Model) -> keras.Model:
-    """The plain twin of a masked model: Dense and Conv2D with the masked kernels."""
+    """The plain twin of a masked model: Dense and Conv2D with the masked kernels.
+
+    Layers that store only their connections stay as they are.
+    """
     plain = {twin: kind for kind, twin in _TWINS.items()}
 
     def untwin(layer: keras.layers.Layer) -> keras.layers.Layer:
         return plain.get(type(layer), layer.__class__).from_config(layer.get_config())
 
     result = keras.models.clone_model(model, clone_function=untwin)
+    for layer in filter(is_compact, result.layers):  # its connections are among its weights
+        layer.set_weights(model.get_layer(layer.name).get_weights())
     weights = get_weights(model)
     for name, mask in masks_of(model).items():
         weights[f"{name}/kernel"] = weights[f"{name}/kernel"] * mask

@@ -8,6 +8,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from tfsparse.sparsity.representation import Choice
+
 
 @dataclass(frozen=True)
 class MaskChange:
@@ -56,8 +58,10 @@ class Subject:
 
     Attributes:
         model: what the step computes, from images to logits.
-        plain: gives the model of ordinary layers with the current, masked weights.
+        plain: gives the model of ordinary layers with the current, masked weights; layers that
+            store only their connections stay such.
         masks: float32 0/1 variables by layer name; empty when dense.
+        compact: uint8 masks of the layers that store only their connections, by layer name.
         updates: how masks change, or None when they do not.
         mask_gradients: whether the step must multiply kernel gradients by the masks; not
             needed where the layers do so themselves.
@@ -69,11 +73,13 @@ class Subject:
         nominal_sparsity: what the user asked for, None when dense.
         target: the number of weights each masked layer must keep at the end.
         notes: sentences for the user, printed at the start.
+        representations: how each layer of a topology is stored and computed, and why.
     """
 
     model: keras.Model
     plain: Callable[[], keras.Model]
     masks: Mapping[str, tf.Variable] = field(default_factory=dict)
+    compact: Mapping[str, np.ndarray] = field(default_factory=dict)
     updates: MaskUpdates | None = None
     mask_gradients: bool = False
     revival: bool = False
@@ -82,7 +88,9 @@ class Subject:
     nominal_sparsity: float | None = None
     target: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    representations: Mapping[str, Choice] = field(default_factory=dict)
 
     def mask_arrays(self) -> dict[str, np.ndarray]:
-        """The masks as uint8 arrays."""
-        return {name: mask.numpy().astype(np.uint8) for name, mask in self.masks.items()}
+        """The masks of all sparse layers as uint8 arrays."""
+        moving = {name: mask.numpy().astype(np.uint8) for name, mask in self.masks.items()}
+        return {**moving, **self.compact}

@@ -8,7 +8,7 @@ import tf_keras as keras
 from tfsparse.config import RunConfig
 from tfsparse.environment import now
 from tfsparse.errors import RunFailed
-from tfsparse.models import get_weights, maskable_layers
+from tfsparse.models import get_weights, kernel_shapes, maskable_layers
 from tfsparse.runs import Run, weights_hash
 from tfsparse.sparsity.mask_facts import mask_hash
 from tfsparse.sparsity.subject import Subject
@@ -20,10 +20,10 @@ def layer_table(subject: Subject) -> dict[str, dict[str, Any]]:
     Kept is what the mask keeps; a dense layer keeps all. A kernel is applied at `positions` places
     of an image, 1 for a dense layer: kept x positions are the layer's multiplications per image.
     """
-    masks = subject.mask_arrays()
+    masks, shapes = subject.mask_arrays(), kernel_shapes(subject.model)
     table = {}
     for layer in maskable_layers(subject.model):
-        name, shape = layer.name, tuple(layer.kernel.shape)
+        name, shape = layer.name, shapes[layer.name]
         size = int(np.prod(shape))
         kept = int(np.count_nonzero(masks[name])) if name in masks else size
         table[name] = {
@@ -86,8 +86,11 @@ def summarise(
     layers = layer_table(subject)
     size = sum(layer["size"] for layer in layers.values())
     kept = sum(layer["nonzero"] for layer in layers.values())
-    total = int(sum(np.prod(weight.shape) for weight in subject.model.trainable_weights))
+    stored = {layer.kernel.ref() for layer in maskable_layers(subject.model)}
+    others = [w for w in subject.model.trainable_weights if w.ref() not in stored]
+    total = size + int(sum(np.prod(weight.shape) for weight in others))
     masks = subject.mask_arrays()
+    chosen = {name: choice._asdict() for name, choice in subject.representations.items()}
     return {
         "kind": "training",
         "name": config.name,
@@ -100,6 +103,7 @@ def summarise(
         "nominal_sparsity": subject.nominal_sparsity,
         "sparsity": 1 - kept / size if size else 0.0,
         "layers": layers,
+        **({"representations": chosen} if chosen else {}),
         "parameters": {"total": total, "kept": total - size + kept},
         **results,
         "weights_hash": {

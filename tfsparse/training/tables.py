@@ -8,7 +8,8 @@ from tfsparse.training.progress import clock_text
 
 def summary_table(summary: dict[str, Any], path: str) -> str:
     """The results of a run as text, at most 100 columns wide."""
-    rows = [("layer", "shape", "weights", "kept", "sparsity")]
+    ways = summary.get("representations", {})
+    rows = [("layer", "shape", "weights", "kept", "sparsity", *(["trained as"] if ways else []))]
     for name, layer in summary["layers"].items():
         shape = "x".join(map(str, layer["shape"]))
         rows.append(
@@ -18,11 +19,13 @@ def summary_table(summary: dict[str, Any], path: str) -> str:
                 f"{layer['size']:,}",
                 f"{layer['nonzero']:,}",
                 _percent(layer["sparsity"]),
+                *([ways.get(name, {}).get("representation", "dense")] if ways else []),
             )
         )
     size = sum(layer["size"] for layer in summary["layers"].values())
     kept = sum(layer["nonzero"] for layer in summary["layers"].values())
-    rows.append(("all", "", f"{size:,}", f"{kept:,}", _percent(summary["sparsity"])))
+    every = ("all", "", f"{size:,}", f"{kept:,}", _percent(summary["sparsity"]))
+    rows.append((*every, "") if ways else every)
     nominal = summary["nominal_sparsity"]
     asked = "" if nominal is None else f" (nominal {_percent(nominal)})"
     test, parameters = summary["test"], summary["parameters"]

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from tfsparse.models import maskable_layers, untouched_state
+from tfsparse.models import kernel_shapes, maskable_layers, untouched_state
 from tfsparse.sparsity.growth import next_momentum
 from tfsparse.sparsity.subject import Moment, Subject
 from tfsparse.training.feeds import MemoryFeed, StreamFeed
@@ -197,4 +197,4 @@ class Trainer:
 def xla_by_default(model: keras.Model) -> bool:
     """Whether XLA made such a model's step faster where it was measured, on CPUs: dense nets
     gain 1.5 times and more, convolutions lose (`make bench` measures both)."""
-    return all(len(layer.kernel.shape) == 2 for layer in maskable_layers(model))
+    return all(len(shape) == 2 for shape in kernel_shapes(model).values())
