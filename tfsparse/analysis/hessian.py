@@ -19,6 +19,7 @@ from tfsparse.analysis.products import Products, product
 from tfsparse.errors import UserError
 from tfsparse.sparsity.masks import Masks
 from tfsparse.training.gradient_flow import split_evenly
+from tfsparse.training.strategies import OverParts
 
 LIMIT = 10_000
 """Coordinates of the exact method by default: a matrix of 800 MB, minutes for its eigenvalues."""
@@ -152,14 +153,18 @@ def _rows(
             result = tf.map_fn(one, vectors, parallel_iterations=1)
         return tf.gather(result, kept, axis=1)
 
-    graph = tf.function(products, reduce_retracing=True)
+    def entering(batch: tf.Tensor) -> tf.Tensor:
+        """What the block reads."""
+        for layer in model.layers[: block.place] if tail is not None else []:
+            batch = layer(batch, training=False)
+        return batch
+
+    over_parts, parts = OverParts(products), split_evenly(images, labels, part)
+    batches = [(entering(batch), classes) for batch, classes in parts]
     total = np.zeros((len(block.kept), len(kept)))
-    for inputs, classes in split_evenly(images, labels, part):
-        share = int(classes.shape[0]) / int(labels.shape[0])
-        if tail is not None:
-            for layer in model.layers[: block.place]:
-                inputs = layer(inputs, training=False)
-        for chunk in np.array_split(np.arange(len(block.kept)), math.ceil(len(block.kept) / ROWS)):
-            units = tf.constant(block.kept[chunk])
-            total[chunk] += share * graph(inputs, classes, units).numpy().astype(np.float64)
+    for chunk in np.array_split(np.arange(len(block.kept)), math.ceil(len(block.kept) / ROWS)):
+        found = over_parts(batches, tf.constant(block.kept[chunk]))
+        for (_, classes), result in zip(batches, found, strict=True):
+            share = int(classes.shape[0]) / int(labels.shape[0])
+            total[chunk] += share * result.numpy().astype(np.float64)
     return total

@@ -16,6 +16,7 @@ from tfsparse.sparsity.growth import (
 from tfsparse.sparsity.masks import Masks
 from tfsparse.sparsity.updaters import check_can_grow, drop_and_grow, drop_count
 from tfsparse.training.objective import cross_entropy
+from tfsparse.training.strategies import on_each
 
 
 def update_masks(
@@ -44,10 +45,14 @@ def update_masks(
     """
     check_can_grow(masks, config.drop_fraction)
     kernels = {layer.name: layer.kernel for layer in maskable_layers(model) if layer.name in masks}
-    with tf.GradientTape() as tape:
-        logits = model(images, training=False)
-        loss = tf.reduce_mean(cross_entropy(logits, labels))
-    gradients = tape.gradient(loss, kernels)
+
+    def dense_gradients(images: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            logits = model(images, training=False)
+            loss = tf.reduce_mean(cross_entropy(logits, labels))
+        return tape.gradient(loss, kernels)
+
+    gradients = on_each(dense_gradients)(images, labels)
     result = {}
     for name, kernel in kernels.items():
         score = {

@@ -10,6 +10,7 @@ from tfsparse.analysis.coordinates import Block, all_kept, blocks, dimensions, f
 from tfsparse.sparsity.masks import Masks
 from tfsparse.training.gradient_flow import split_evenly
 from tfsparse.training.objective import cross_entropy
+from tfsparse.training.strategies import OverParts
 
 
 def product(
@@ -73,7 +74,7 @@ class Products:
         size = sum(block.size for block in self._blocks)
         self._whole = Block("all", 0, variables, size, self._kept)
         self._model = model
-        self._graph = tf.function(self._product, reduce_retracing=True)
+        self._over_parts = OverParts(self._product)
 
     @property
     def dimensions(self) -> int:
@@ -85,10 +86,10 @@ class Products:
         whole = np.zeros(self._whole.size, np.float32)
         whole[self._kept] = vector
         total = np.zeros(len(self._kept))
-        for images, labels in self._parts:
+        found = self._over_parts(self._parts, tf.constant(whole))
+        for (_, labels), result in zip(self._parts, found, strict=True):
             share = int(labels.shape[0]) / self._count
-            result = self._graph(images, labels, tf.constant(whole)).numpy()
-            total += share * result[self._kept].astype(np.float64)
+            total += share * result.numpy()[self._kept].astype(np.float64)
         return total
 
     def _product(self, images: tf.Tensor, labels: tf.Tensor, vector: tf.Tensor) -> tf.Tensor:

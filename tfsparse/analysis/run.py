@@ -12,6 +12,8 @@ from tfsparse.config.analysis import AnalysisConfig
 from tfsparse.environment import now
 from tfsparse.errors import RunFailed, UserError, one_line
 from tfsparse.runs import Run, run_path
+from tfsparse.training.distributed import distributed
+from tfsparse.training.workers import GONE
 
 KINDS: Mapping[str, Callable[[AnalysisConfig, Run, Callable[[str], None]], dict[str, Any]]] = {
     "signal": analyze_signal,
@@ -44,14 +46,25 @@ def analyze(
         RunFailed: the computation failed.
     """
     run = run or Run(run_path(config.run_dir, config.name, config.seed))
+
+    def work(folder: Run) -> dict[str, Any]:
+        return _analyze_in(config, folder, command=command, note=note)
+
+    return run, distributed(work, run, config.distribution, note)
+
+
+def _analyze_in(
+    config: AnalysisConfig, run: Run, *, command: Sequence[str], note: Callable[[str], None]
+) -> dict[str, Any]:
+    """The summary of an analysis in a given folder."""
     with run.writing(config.model_dump(mode="json"), command):
         if run.finished():
             note(f"{run.path} is finished; its results:")
-            return run, run.summary()
+            return run.summary()
         began = time.monotonic()
         try:
             found = KINDS[config.kind](config, run, note)
-        except (UserError, RunFailed) as error:
+        except (UserError, RunFailed, *GONE) as error:
             run.write_failure(error)
             raise
         except (OSError, tf.errors.OpError) as error:
@@ -66,4 +79,4 @@ def analyze(
             "seconds": time.monotonic() - began,
             "finished_at": now(),
         })  # fmt: skip
-        return run, run.summary()
+        return run.summary()

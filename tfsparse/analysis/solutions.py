@@ -1,6 +1,6 @@
 """Finished runs as points in weight space: their weights, masks, data and predictions."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from tfsparse.sparsity.masks import Masks
 from tfsparse.sparsity.subject import Subject
 from tfsparse.training.evaluation import Split
 from tfsparse.training.gradient_flow import GradientFlow
+from tfsparse.training.strategies import OverParts
 
 Data = InMemoryData | StreamedData
 BATCH = 1000
@@ -140,21 +141,28 @@ class Predictor:
 
     def __init__(self, model: keras.Model, data: Data, split: Split, limit: int | None) -> None:
         self._model, self._data, self._split, self._limit = model, data, split, limit
-        self._graph = tf.function(lambda x: model(x, training=False), reduce_retracing=True)
+        self._over_parts = OverParts(lambda x: model(x, training=False))
         if isinstance(data, InMemoryData) and not len(getattr(data, split)):
             raise UserError(f"split: expected images, the data have no {split} part")
 
     def __call__(self) -> tuple[np.ndarray, np.ndarray]:
         """Logits float32 [n, classes] and labels int32 [n]."""
-        logits, labels, count = [], [], 0
+        labels: list[np.ndarray] = []
+        found = self._over_parts(self._inputs(labels))
+        logits = [part.numpy() for part in found]
+        every = np.concatenate(labels)[: self._limit]
+        return np.concatenate(logits)[: len(every)], every
+
+    def _inputs(self, labels: list[np.ndarray]) -> Iterator[tuple[tf.Tensor]]:
+        """Image batches of one size, the last one filled up; `labels` gets their classes."""
+        count = 0
         for images, classes in self._batches():
-            logits.append(self._graph(images).numpy())
             labels.append(classes.numpy())
             count += len(classes)
+            missing = len(labels[0]) - len(classes)
+            yield (tf.pad(images, [[0, missing], [0, 0], [0, 0], [0, 0]]) if missing else images,)
             if self._limit is not None and count >= self._limit:
-                break
-        every = np.concatenate(logits), np.concatenate(labels)
-        return every[0][: self._limit], every[1][: self._limit]
+                return
 
     def _batches(self) -> Any:
         if isinstance(self._data, StreamedData):

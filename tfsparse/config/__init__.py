@@ -1,6 +1,7 @@
 """Typed, strict configs: what may stand in a JSON file, checked before anything runs."""
 
 from tfsparse.config.data import DataConfig
+from tfsparse.config.distribution import DistributionConfig
 from tfsparse.config.fields import Sparsity, Step, Strict, resolve_step
 from tfsparse.config.load import check, load_config, merge, read_object
 from tfsparse.config.optimizer import OptimizerConfig
@@ -9,6 +10,7 @@ from tfsparse.config.sparsity import GrowthConfig, InitConfig, MaskConfig, Pruni
 
 __all__ = [
     "DataConfig",
+    "DistributionConfig",
     "GrowthConfig",
     "ImpConfig",
     "InitConfig",

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from tfsparse.config.distribution import DistributionConfig
 from tfsparse.config.fields import Many, Sparsity, Strict
 from tfsparse.config.run import NAME, ModelConfig
 
@@ -111,6 +112,8 @@ class AnalysisConfig(Strict):
     gradient_flow: FlowConfig | None = None
     hessian: HessianConfig | None = None
     similarity: SimilarityConfig | None = None
+    distribution: DistributionConfig = DistributionConfig()
+    """On which devices."""
     seed: int = Field(0, ge=0, lt=2**31)
     run_dir: str = Field("runs/analyses", min_length=1)
 

@@ -6,6 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from tfsparse.config.analysis import Place
 from tfsparse.config.data import DataConfig
+from tfsparse.config.distribution import DistributionConfig
 from tfsparse.config.fields import Many, Step, Strict
 from tfsparse.config.run import NAME
 
@@ -76,6 +77,8 @@ class WalkConfig(Strict):
     """Default: that of the end's run."""
     xla: bool | None = None
     """Compile with XLA; null decides by the amount of work."""
+    distribution: DistributionConfig = DistributionConfig()
+    """On which devices."""
     seed: int = Field(0, ge=0, lt=2**31)
     """Of the draw of images, their changes and a curve's training."""
     run_dir: str = Field("runs/paths", min_length=1)

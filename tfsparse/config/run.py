@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from tfsparse.config.data import DataConfig
+from tfsparse.config.distribution import DistributionConfig
 from tfsparse.config.fields import MAX_EPOCHS, MAX_STEPS, Many, Sparsity, Step, Strict
 from tfsparse.config.optimizer import OptimizerConfig
 from tfsparse.config.sparsity import (
@@ -151,6 +152,8 @@ class RunConfig(Strict):
     source: SourceConfig | None = None
     """For methods that take a mask or weights from another run."""
     imp: ImpConfig | None = None
+    distribution: DistributionConfig = DistributionConfig()
+    """On which devices; the same run may be carried on on others."""
     seed: int = Field(0, ge=0, lt=2**31)
     run_dir: str = Field("runs", min_length=1)
     """The folder that holds all runs."""

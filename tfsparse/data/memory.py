@@ -60,9 +60,14 @@ class InMemoryData:
         """uint8 [b, h, w, c] -> float32 [b, *input_shape], for evaluation."""
         return self.preprocessing(images)
 
-    def augment(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """As `preprocess`, with the training's random changes; `seed` (int32 [2]) fixes them."""
-        return self.preprocessing.augment(images, seed)
+    def augment(
+        self, images: tf.Tensor, seed: tf.Tensor, part: tuple[tf.Tensor | int, int] = (0, 1)
+    ) -> tf.Tensor:
+        """As `preprocess`, with the training's random changes; `seed` (int32 [2]) fixes them.
+
+        `part` says that `images` are the i-th of n equal parts of the batch they are fixed for.
+        """
+        return self.preprocessing.augment(images, seed, part)
 
     def reading(self) -> AbstractContextManager[None]:
         """Nothing can go wrong any more; so that both kinds of data are looped over alike."""

@@ -11,6 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 Shape = tuple[int, int, int]
+Part = tuple[tf.Tensor | int, int]
+"""Which part of a batch, and of how many."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,11 +78,12 @@ class Preprocessing:
         """uint8 [b, *stored_shape] -> float32 [b, *input_shape], the same on every call."""
         return self._standardise(self._resize(images))
 
-    def augment(self, images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """As a call, after a random crop and flip that depend on `seed` (int32 [2]) alone."""
+    def augment(self, images: tf.Tensor, seed: tf.Tensor, part: Part = (0, 1)) -> tf.Tensor:
+        """As a call, after a random crop and flip that depend on `seed` (int32 [2]) and an
+        image's place alone; `images` are the i-th of n equal parts of a batch."""
         resized = self._resize(images)
         if self.augments:
-            resized = pad_crop_flip(resized, seed, pad=self.pad, flip=self.flip)
+            resized = pad_crop_flip(resized, seed, pad=self.pad, flip=self.flip, part=part)
         return self._standardise(resized)
 
     def _resize(self, images: tf.Tensor) -> tf.Tensor:
@@ -122,19 +125,24 @@ class Preprocessing:
         }
 
 
-def pad_crop_flip(images: tf.Tensor, seed: tf.Tensor, *, pad: int, flip: bool) -> tf.Tensor:
+def pad_crop_flip(
+    images: tf.Tensor, seed: tf.Tensor, *, pad: int, flip: bool, part: Part = (0, 1)
+) -> tf.Tensor:
     """Each image padded with zeros, cropped back at a random place and perhaps mirrored.
 
     He et al. 2016 (arXiv 1512.03385), section 4.2, with black instead of mean padding.
-    Any dtype and a static [b, h, w, c]; `seed` is int32 [2]. Crop and mirror are index look-ups,
+    Any dtype and a static [b, h, w, c]; `seed` is int32 [2]; `part` (i, n) says that the images
+    are the i-th of n equal parts of a batch. Crop and mirror are index look-ups,
     so the pixels are copied and not interpolated.
     """
     batch = tf.shape(images)[0]
     height, width = images.shape[1:3]
     # Philox gives the same bits on CPU, GPU, TPU and under XLA.
     drawn = tf.random.stateless_uniform(
-        [batch, 3], seed, minval=None, maxval=None, dtype=tf.uint32, alg="philox"
+        [batch * part[1], 3], seed, minval=None, maxval=None, dtype=tf.uint32, alg="philox"
     )
+    if part[1] > 1:
+        drawn = tf.slice(drawn, [part[0] * batch, 0], [batch, 3])
     places = tf.cast(drawn[:, :2] % tf.constant(2 * pad + 1, tf.uint32), tf.int32)
     rows = places[:, :1] + tf.range(height)
     columns = places[:, 1:] + tf.range(width)

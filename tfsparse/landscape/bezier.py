@@ -66,7 +66,10 @@ def curve(
         _plan(config, setting)
         return partial(_compute, config, start, end, masks, setting, quiet)
 
-    return result(config, "curve", prepare, command=command, note=note, run=run)
+    return result(
+        config, "curve", prepare, command=command, note=note, run=run,
+        batch_size=config.train.batch_size,
+    )  # fmt: skip
 
 
 def _compute(

@@ -10,6 +10,8 @@ from tfsparse.config.landscape import WalkConfig
 from tfsparse.environment import now
 from tfsparse.errors import RunFailed, UserError, one_line
 from tfsparse.runs import Run, run_path
+from tfsparse.training.distributed import distributed
+from tfsparse.training.workers import GONE
 
 Note = Callable[[str], None]
 
@@ -22,6 +24,7 @@ def result(
     command: Sequence[str],
     note: Note,
     run: Run | None = None,
+    batch_size: int | None = None,
 ) -> tuple[Run, dict[str, Any]]:
     """Compute a result into its folder, or return it when it is finished.
 
@@ -33,6 +36,7 @@ def result(
         command: the command line, recorded in the folder.
         note: called with each sentence for the user.
         run: the folder; default: that of the config's name and seed.
+        batch_size: of training, if there is any; the replicas share it.
 
     Returns:
         The folder and its summary.
@@ -42,15 +46,32 @@ def result(
         RunFailed: the computation failed.
     """
     run = run or Run(run_path(config.run_dir, config.name, config.seed))
+
+    def work(folder: Run) -> dict[str, Any]:
+        return _result(config, kind, prepare, folder, command=command, note=note)
+
+    return run, distributed(work, run, config.distribution, note, batch_size)
+
+
+def _result(
+    config: WalkConfig,
+    kind: str,
+    prepare: Callable[[], Callable[[Run], dict[str, Any]]],
+    run: Run,
+    *,
+    command: Sequence[str],
+    note: Note,
+) -> dict[str, Any]:
+    """The summary of a result in a given folder."""
     compute = None if run.finished() else prepare()
     with run.writing(config.model_dump(mode="json"), command):
         if compute is None or run.finished():
             note(f"{run.path} is finished; its results:")
-            return run, run.summary()
+            return run.summary()
         began = time.monotonic()
         try:
             found = compute(run)
-        except (UserError, RunFailed) as error:
+        except (UserError, RunFailed, *GONE) as error:
             run.write_failure(error)
             raise
         except (OSError, tf.errors.OpError) as error:
@@ -65,4 +86,4 @@ def result(
         })  # fmt: skip
         for path in run.checkpoints.rglob("rows_*.npz"):  # needed to resume a walk, and large
             path.unlink()
-        return run, run.summary()
+        return run.summary()

@@ -297,6 +297,16 @@ def _pool_first(steps: list[Operation]) -> list[Operation]:
     return steps
 
 
+def refuse_opaque(operations: Operations) -> None:
+    """Raise a UserError under a strategy whose replicas would share the variables of layers that
+    are not known here."""
+    if operations.opaque and tf.distribute.has_strategy():
+        raise UserError(
+            "distribution.strategy: expected 'one_device' for a model with layers of its own, "
+            f"received one with {min(operations.opaque)!r}"
+        )
+
+
 def tiles(x: tf.Tensor, window: tuple[int, int]) -> list[tf.Tensor]:
     """The elements of [b, h, w, c] by their place in windows that tile it, row by row."""
     return [

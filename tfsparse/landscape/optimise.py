@@ -16,11 +16,12 @@ import tensorflow as tf
 import tf_keras as keras
 
 from tfsparse.landscape.curves import Weights
-from tfsparse.landscape.operations import take_apart
+from tfsparse.landscape.operations import refuse_opaque, take_apart
 from tfsparse.models import maskable_layers, named_variables
 from tfsparse.seeds import stateless_seed
 from tfsparse.training.feeds import MemoryFeed, StreamFeed
 from tfsparse.training.objective import cross_entropy, l2_term
+from tfsparse.training.strategies import assign, mean_over_replicas
 
 TOTALS = ("cross_entropy", "l2", "correct")
 
@@ -121,7 +122,14 @@ class CurveTrainer:
             for name, bends in self.bends.items()
         }
         self._t_seed = stateless_seed(seed, "curve_points")
-        self._step = tf.function(self._take_step, jit_compile=True) if xla else self._take_step
+        refuse_opaque(self._operations)
+        self._strategy = tf.distribute.get_strategy()
+        self._step, self._compute = self._take_step, self.gradients
+        if tf.distribute.has_strategy():
+            self._step = self._step_on_replicas
+            self._compute = tf.function(self.gradients, jit_compile=True) if xla else self.gradients
+        elif xla:
+            self._step = tf.function(self._take_step, jit_compile=True)
         self._loop = tf.function(self._steps)
 
     def run(self, step: int, count: int) -> dict[str, float]:
@@ -177,19 +185,27 @@ class CurveTrainer:
             correct_sum += correct
         return entropy_sum, l2_sum, correct_sum
 
+    def _step_on_replicas(self, images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor) -> Any:
+        parts = self._strategy.run(self._take_step, args=(images, labels, step))
+        mean, total = tf.distribute.ReduceOp.MEAN, tf.distribute.ReduceOp.SUM
+        kinds = (mean, mean, total)
+        return [self._strategy.reduce(k, p, axis=None) for k, p in zip(kinds, parts, strict=True)]
+
     def _take_step(self, images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor) -> Any:
+        images, labels = self._feed.share(images, labels)
         images = self._feed.prepare(images, step)
         row = self.coefficients(self.draw(step))
         weights = {name: self._at(row, name) for name in self._names}
-        gradients, entropy, l2, correct = self.gradients(images, labels, weights)
+        gradients, entropy, l2, correct = self._compute(images, labels, weights)
+        gradients = mean_over_replicas(gradients)
         rate = self.descent.rate(step)
         for name, gradient in gradients.items():
             if name in self._masks:
                 gradient *= self._masks[name]
             pull = tf.reshape(row[1:-1], [-1, *[1] * gradient.shape.rank]) * gradient
             velocity = self.descent.momentum * self.velocity[name] + pull
-            self.velocity[name].assign(velocity)
-            self.bends[name].assign_sub(rate * velocity)
+            assign(self.velocity[name], velocity)
+            assign(self.bends[name], self.bends[name] - rate * velocity)
         return entropy, l2, correct
 
     def _at(self, row: tf.Tensor, name: str) -> tf.Tensor:

@@ -16,9 +16,10 @@ from tfsparse.landscape.batchnorm import Mode, pooled
 from tfsparse.landscape.curves import Weights
 from tfsparse.landscape.folding import fold
 from tfsparse.landscape.images import Images, MemoryImages, StreamedImages
-from tfsparse.landscape.operations import Operations, take_apart
+from tfsparse.landscape.operations import Operations, refuse_opaque, take_apart
 from tfsparse.landscape.program import Program
 from tfsparse.models import maskable_layers
+from tfsparse.training.strategies import OverParts
 
 BatchNorm = Literal["batch", "running", "recomputed"]
 Tick = Callable[[int], None]
@@ -92,6 +93,7 @@ class Walk:
         self._points = {name: tf.constant(value) for name, value in self._stacked.items()}
         mode: Mode = "batch" if batch_norm == "batch" else "stored"
         operations = take_apart(model, mode)
+        refuse_opaque(operations)
         steps, self._folds = fold(operations.steps, operations.stem)
         self._operations = replace(operations, steps=tuple(steps))
         self._heavy = sum(not step.light for step in self._operations.steps)
@@ -265,12 +267,17 @@ class _Pass:
     ) -> Iterator[Any]:
         for first, batches, size in images.groups():
             run = self._graph(size, images)
+            if isinstance(run, OverParts):
+                parts = [(tf.constant(first + i * size), tf.constant(1)) for i in range(batches)]
+                for found in run(parts, images.pixels, images.labels, rows, table):
+                    yield tf.nest.map_structure(lambda value: value.numpy(), found)
+                continue
             done, at_once = 0, 1
             while done < batches:
                 count = min(at_once, batches - done)
                 began = time.monotonic()
                 start = tf.constant(first + done * size)
-                found = run(images.pixels, images.labels, start, tf.constant(count), rows, table)
+                found = run(start, tf.constant(count), images.pixels, images.labels, rows, table)
                 result = tf.nest.map_structure(lambda value: value.numpy(), found)
                 seconds = time.monotonic() - began
                 if done:  # the first call also traces
@@ -283,7 +290,7 @@ class _Pass:
         program = self.program
 
         def stretch(
-            pixels: tf.Tensor, labels: tf.Tensor, first: tf.Tensor, count: tf.Tensor,
+            first: tf.Tensor, count: tf.Tensor, pixels: tf.Tensor, labels: tf.Tensor,
             rows: tf.Tensor, table: Mapping[str, tf.Tensor],
         ) -> Any:  # fmt: skip
             def batch(i: tf.Tensor) -> Any:
@@ -297,12 +304,14 @@ class _Pass:
                 fn_output_signature=program.signature(size, rows.shape[0]),
             )
 
-        return self._graphs.setdefault(size, tf.function(stretch))
+        if size not in self._graphs:
+            spread = tf.distribute.has_strategy()
+            self._graphs[size] = OverParts(stretch) if spread else tf.function(stretch)
+        return self._graphs[size]
 
     def _streamed(
         self, images: StreamedImages, rows: tf.Tensor, table: Mapping[str, tf.Tensor]
     ) -> Iterator[Any]:
-        run = self._graphs.setdefault(0, tf.function(self.program.run))
-        for inputs, labels in images:
-            found = run(inputs, labels, rows, table)
+        run = self._graphs.setdefault(0, OverParts(self.program.run))
+        for found in run(iter(images), rows, table):
             yield tf.nest.map_structure(lambda value: value.numpy()[None], found)

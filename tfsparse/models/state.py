@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 
+import tensorflow as tf
 import tf_keras as keras
 
 
@@ -12,7 +13,13 @@ def untouched_state(model: keras.Model) -> Iterator[None]:
 
     Works eagerly and within a `tf.function`, whose operations on variables keep their order.
     """
-    state = [(variable, variable.read_value()) for variable in model.non_trainable_variables]
+    # A replica may assign only what it keeps for itself; nothing else changes in a forward pass.
+    own = tf.distribute.has_strategy() and not tf.distribute.in_cross_replica_context()
+    state = [
+        (variable, variable.read_value())
+        for variable in model.non_trainable_variables
+        if not own or variable.synchronization == tf.VariableSynchronization.ON_READ
+    ]
     yield
     for variable, value in state:
         variable.assign(value)

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfsparse.errors import RunFailed, one_line
+from tfsparse.training.strategies import settle
 from tfsparse.training.trainer import TOTALS, Trainer
 
 
@@ -25,6 +26,7 @@ class Checkpoints:
         self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self._sums = tf.Variable(tf.zeros([len(TOTALS) + 2], tf.float64), trainable=False)
         subject = trainer.subject
+        self._model = subject.model
         self._checkpoint = tf.train.Checkpoint(
             step=self._step,
             sums=self._sums,
@@ -55,6 +57,7 @@ class Checkpoints:
 
     def save(self, step: int, sums: "Sums") -> None:
         """Write a checkpoint of `step`."""
+        settle(self._model.non_trainable_variables)
         self._step.assign(step)
         self._sums.assign(sums.to_array())
         self._manager.save(checkpoint_number=step)

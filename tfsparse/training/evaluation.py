@@ -1,5 +1,6 @@
 """Accuracy and cross-entropy of a model on one part of the data, and its mean gradient."""
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -8,6 +9,7 @@ import tf_keras as keras
 
 from tfsparse.data import InMemoryData, StreamedData
 from tfsparse.training.objective import cross_entropy
+from tfsparse.training.strategies import on_each, replica, settle
 from tfsparse.training.trainer import Trainer
 
 BATCH = 1000
@@ -17,6 +19,8 @@ Split = Literal["train", "validation", "test"]
 
 class Evaluator:
     """Evaluates one model again and again; the graph is traced once.
+
+    Under a `tf.distribute` strategy every replica evaluates its part of each batch.
 
     Args:
         model: from images to logits.
@@ -28,8 +32,8 @@ class Evaluator:
         self, model: keras.Model, data: InMemoryData | StreamedData, batch_size: int = BATCH
     ) -> None:
         self._model, self._data, self._batch_size = model, data, batch_size
-        self._sums = tf.function(self._sums_in_memory)
-        self._batch = tf.function(self._batch_sums)
+        self._sums = self._summed(self._sums_in_memory)
+        self._batch = self._summed(self._part_sums)
 
     def __call__(self, split: Split, limit: int | None = None) -> dict[str, Any] | None:
         """Accuracy (fraction), mean cross-entropy (nats) and number of images of a split.
@@ -42,6 +46,7 @@ class Evaluator:
         Returns:
             None when the split is empty.
         """
+        settle(self._model.non_trainable_variables)
         streamed = isinstance(self._data, StreamedData)
         count, entropy, right = (self._streamed if streamed else self._held)(split, limit)
         if not count:
@@ -53,7 +58,7 @@ class Evaluator:
         count, entropy, right = 0, 0.0, 0.0
         with self._data.reading():
             for images, labels in self._data.evaluation_batches(split, self._batch_size):
-                sums = self._batch(images, labels, tf.ones(tf.shape(labels), tf.float32))
+                sums = self._batch(images, labels)
                 count += int(tf.shape(labels)[0])
                 entropy, right = entropy + float(sums[0]), right + float(sums[1])
                 if limit is not None and count >= limit:
@@ -72,9 +77,10 @@ class Evaluator:
     def _sums_in_memory(self, images: tf.Tensor, labels: tf.Tensor) -> Any:
         assert isinstance(self._data, InMemoryData)
         count = tf.shape(labels)[0]
-        size = min(self._batch_size, int(labels.shape[0]))
+        number, replicas = replica()
+        size = -(-min(self._batch_size, int(labels.shape[0])) // replicas)
         entropy = right = tf.constant(0.0, tf.float64)
-        for start in tf.range(0, count, size):
+        for start in tf.range(number * size, count, replicas * size):
             index = start + tf.range(size)
             valid = tf.cast(index < count, tf.float32)  # the last batch is filled up
             index = tf.minimum(index, count - 1)
@@ -83,6 +89,11 @@ class Evaluator:
             entropy += sums[0]
             right += sums[1]
         return entropy, right
+
+    def _part_sums(self, images: tf.Tensor, labels: tf.Tensor) -> Any:
+        number, replicas = replica()
+        images, labels = images[number::replicas], labels[number::replicas]
+        return self._batch_sums(images, labels, tf.ones(tf.shape(labels), tf.float32))
 
     def _batch_sums(self, images: tf.Tensor, labels: tf.Tensor, valid: tf.Tensor) -> Any:
         logits = self._model(images, training=False)
@@ -94,6 +105,18 @@ class Evaluator:
             tf.cast(tf.reduce_sum(entropy * valid), tf.float64),
             tf.cast(tf.reduce_sum(right * valid), tf.float64),
         )
+
+    def _summed(self, sums: Callable[..., Any]) -> Callable[..., Any]:
+        """A graph that adds up what the replicas find."""
+        if not tf.distribute.has_strategy():
+            return tf.function(sums)
+        strategy, total = tf.distribute.get_strategy(), tf.distribute.ReduceOp.SUM
+
+        def on_replicas(*arguments: tf.Tensor) -> Any:
+            found = strategy.run(sums, args=arguments)
+            return [strategy.reduce(total, part, axis=None) for part in found]
+
+        return tf.function(on_replicas)
 
 
 def evaluate(
@@ -116,7 +139,7 @@ def mean_gradient(
         n: the number of images.
     """
     sums, batches = None, 0
-    gradients = tf.function(lambda x, y: trainer.mask_gradients(trainer.gradients(x, y)[0]))
+    gradients = on_each(lambda x, y: trainer.mask_gradients(trainer.gradients(x, y)[0]))
     state = [(v, v.numpy()) for v in trainer.subject.model.non_trainable_variables]
     size = trainer.batch_size
     for images, labels in _batches(data, size, limit):

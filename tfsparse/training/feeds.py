@@ -9,6 +9,7 @@ import tensorflow as tf
 from tfsparse.data import InMemoryData, StreamedData
 from tfsparse.plan import Plan
 from tfsparse.seeds import named_seed, stateless_seed
+from tfsparse.training.strategies import replica
 
 Batch = tuple[tf.Tensor, tf.Tensor]
 
@@ -49,11 +50,21 @@ class MemoryFeed:
         indices = tf.slice(self._order, [position], [size])
         return tf.gather(self._images, indices), tf.gather(self._labels, indices)
 
+    def share(self, images: tf.Tensor, labels: tf.Tensor) -> Batch:
+        """The part of a drawn batch for the replica that asks."""
+        index, replicas = replica()
+        if replicas == 1:
+            return images, labels
+        size = self._plan.batch_size // replicas
+        first, rest = index * size, images.shape[1:]
+        pixels = tf.slice(images, tf.stack([first, 0, 0, 0]), [size, *rest])
+        return pixels, tf.slice(labels, [first], [size])
+
     def prepare(self, images: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-        """Drawn pixels as the model's input, float32, augmented by the seed of `step`."""
+        """Shared pixels as the model's input, float32, augmented by the seed of `step`."""
         first, second = self._augmentation_seed
         seed = tf.stack([first, second + tf.cast(step, tf.int32)])
-        return self._data.augment(images, seed)
+        return self._data.augment(images, seed, replica())
 
     def peek(self, step: int) -> Batch:
         """The batch of `step`, which the step will draw again."""
@@ -80,16 +91,36 @@ class StreamFeed:
         """The iterator from `step` to the end of its epoch."""
         epoch, skip = divmod(step, self._plan.steps_per_epoch)
         if self._iterator is None or (skip == 0 and self._held is None):
-            batches = self._data.train_batches(
-                self._plan.batch_size, epoch=epoch, skip=skip, seed=self._seed
-            )
-            self._iterator = iter(batches)
+            self._iterator = iter(self._batches(epoch, skip))
         return (self._iterator,)
+
+    def _batches(self, epoch: int, skip: int) -> Any:
+        """The batches of an epoch; under a strategy each a part for every replica."""
+        size = self._plan.batch_size
+
+        def of_worker(index: int, workers: int) -> tf.data.Dataset:
+            return self._data.train_batches(
+                size, epoch=epoch, skip=skip, seed=self._seed, shard=(index, workers)
+            )
+
+        if not tf.distribute.has_strategy():
+            return of_worker(0, 1)
+        strategy = tf.distribute.get_strategy()
+        part = size // strategy.num_replicas_in_sync
+        return strategy.distribute_datasets_from_function(
+            lambda context: of_worker(
+                context.input_pipeline_id, context.num_input_pipelines
+            ).rebatch(part, drop_remainder=True)
+        )
 
     def draw(self, step: tf.Tensor, iterator: Any) -> Batch:
         """The next batch of the pipeline, which knows its step."""
         del step
         return next(iterator)
+
+    def share(self, images: tf.Tensor, labels: tf.Tensor) -> Batch:
+        """The batch as it is: the pipeline has shared it out."""
+        return images, labels
 
     def prepare(self, images: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         """The images as they are: the pipeline has prepared them."""

@@ -18,6 +18,7 @@ from tfsparse.models import untouched_state
 from tfsparse.seeds import named_seed
 from tfsparse.sparsity.subject import Subject
 from tfsparse.training.objective import cross_entropy
+from tfsparse.training.strategies import assign, on_each
 
 Batch = tuple[tf.Tensor, tf.Tensor]
 
@@ -50,7 +51,7 @@ class GradientFlow:
         self._count = int(labels.shape[0])
         self._variables = trained_variables(subject.model)
         self._kernels = {name: self._variables[name][0] for name in subject.masks}
-        self._graph = tf.function(self._part_gradients, reduce_retracing=True)
+        self._graph = on_each(self._part_gradients)
 
     def __call__(self) -> dict[str, Any]:
         """Measure once.
@@ -81,7 +82,7 @@ class GradientFlow:
         revived = self._kernels if self._subject.revival else {}
         raw = {name: kernel.read_value() for name, kernel in revived.items()}
         for name, kernel in revived.items():
-            kernel.assign(kernel * self._subject.masks[name])
+            assign(kernel, kernel * self._subject.masks[name])
         with untouched_state(self._subject.model), tf.GradientTape() as tape:
             logits = self._subject.model(images, training=True)
             loss = tf.reduce_mean(cross_entropy(logits, labels, self._label_smoothing))
@@ -89,7 +90,7 @@ class GradientFlow:
             loss, self._variables, unconnected_gradients=tf.UnconnectedGradients.ZERO
         )
         for name, kernel in revived.items():
-            kernel.assign(raw[name])
+            assign(kernel, raw[name])
         for name, mask in self._subject.masks.items():
             gradients[name][0] *= tf.cast(mask, gradients[name][0].dtype)
         return gradients

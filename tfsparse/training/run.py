@@ -16,6 +16,7 @@ from tfsparse.plan import Plan, check_rates, make_plan
 from tfsparse.runs import Run, run_path, weights_hash
 from tfsparse.sizing import sized
 from tfsparse.sparsity.subject import Subject
+from tfsparse.training.distributed import distributed
 from tfsparse.training.evaluation import Evaluator, mean_gradient
 from tfsparse.training.feeds import MemoryFeed, StreamFeed, make_feed
 from tfsparse.training.gradient_flow import GradientFlow, fixed_batch
@@ -23,8 +24,10 @@ from tfsparse.training.loop import Loop, Observers
 from tfsparse.training.optimizers import make_optimizer
 from tfsparse.training.rounds import round_run, train_rounds
 from tfsparse.training.saving import copy_model, save_model
+from tfsparse.training.strategies import synchronised
 from tfsparse.training.summary import check_target, summarise
 from tfsparse.training.trainer import Trainer, xla_by_default
+from tfsparse.training.workers import GONE
 
 FINAL_TRAIN_EXAMPLES = 10_000
 """Training images for the final training accuracy and gradient norm."""
@@ -53,7 +56,12 @@ def train(
         RunFailed: a run that started but did not reach its goal.
     """
     run = Run(run_path(config.run_dir, config.name, config.seed))
-    return run, _train_in(config, run, command=command, note=note, quiet=quiet)
+
+    def work(folder: Run) -> dict[str, Any]:
+        alone = quiet or folder is not run
+        return _train_in(config, folder, command=command, note=note, quiet=alone)
+
+    return run, distributed(work, run, config.distribution, note, config.train.batch_size)
 
 
 def _train_in(
@@ -79,7 +87,7 @@ def _train_in(
                 run.write_summary(summary)
                 return run.summary()
             return _train(config, run, note, quiet)
-        except (UserError, RunFailed) as error:
+        except (UserError, RunFailed, *GONE) as error:
             run.write_failure(error)
             raise
         except (OSError, tf.errors.OpError) as error:
@@ -98,6 +106,8 @@ def _train(config: RunConfig, run: Run, note: Callable[[str], None], quiet: bool
         seed=init_seed(config),
         precision=config.train.precision,
     )
+    if config.distribution.synchronised_batch_norm:
+        model = synchronised(model)
     prepared = prepare(config, model, plan, lambda: first_batch(config, plan, data))
     subject = prepared.subject
     for sentence in subject.notes:

@@ -13,12 +13,16 @@ from tfsparse.sparsity.subject import Moment, Subject
 from tfsparse.training.feeds import MemoryFeed, StreamFeed
 from tfsparse.training.objective import cross_entropy, l2_term
 from tfsparse.training.optimizers import slots
+from tfsparse.training.strategies import assign, mean_over_replicas
 
 TOTALS = ("cross_entropy", "l2", "correct")
 
 
 class Trainer:
     """Trains a subject; all state is in TensorFlow variables.
+
+    Under a `tf.distribute` strategy every replica computes the gradients of its part of the
+    batch; their mean is that of the whole batch's objective, whatever their number.
 
     Args:
         subject: the model with its masks.
@@ -27,7 +31,7 @@ class Trainer:
         batch_size: images per step.
         weight_decay: of the L2 term over masked kernels.
         label_smoothing: of the cross-entropy.
-        xla: compile the step with XLA.
+        xla: compile the step with XLA; under a strategy, what lies between two exchanges.
     """
 
     def __init__(
@@ -60,7 +64,13 @@ class Trainer:
             for name, kernel in self._kernels.items()
             if kernel.ref() in index
         }
-        self._step = tf.function(self._take_step, jit_compile=True) if xla else self._take_step
+        self._strategy = tf.distribute.get_strategy()
+        self._step, self._compute = self._take_step, self.gradients
+        if tf.distribute.has_strategy():
+            self._step = self._step_on_replicas
+            self._compute = tf.function(self.gradients, jit_compile=True) if xla else self.gradients
+        elif xla:
+            self._step = tf.function(self._take_step, jit_compile=True)
         self._loop = tf.function(self._steps)
         self._single = tf.function(self._step)
         self._dense = tf.function(self._dense_gradients)
@@ -164,21 +174,44 @@ class Trainer:
             correct_sum += correct
         return entropy_sum, l2_sum, correct_sum
 
+    def _step_on_replicas(self, images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor) -> Any:
+        entropy, l2, correct = self._strategy.run(self._take_step, args=(images, labels, step))
+        mean, total = tf.distribute.ReduceOp.MEAN, tf.distribute.ReduceOp.SUM
+        return (
+            self._strategy.reduce(mean, entropy, axis=None),
+            self._strategy.reduce(mean, l2, axis=None),
+            self._strategy.reduce(total, correct, axis=None),
+        )
+
     def _take_step(self, images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor) -> Any:
+        images, labels = self.feed.share(images, labels)
         images = self.feed.prepare(images, step)
         if self.subject.revival:
             for name, mask in self.subject.masks.items():
-                self._kernels[name].assign(self._kernels[name] * mask)
-        gradients, entropy, l2, correct = self.gradients(images, labels)
+                assign(self._kernels[name], self._kernels[name] * mask)
+        gradients, entropy, l2, correct = self._compute(images, labels)
+        gradients = mean_over_replicas(gradients)
         for i, mean in self._mean_of.items():
-            mean.assign(next_momentum(mean, gradients[i]))
+            assign(mean, next_momentum(mean, gradients[i]))
         gradients = self.mask_gradients(gradients)
-        self.optimizer.apply_gradients(zip(gradients, self.variables, strict=True))
+        self.optimizer.apply_gradients(
+            zip(gradients, self.variables, strict=True), skip_gradients_aggregation=True
+        )
         return entropy, l2, correct
 
     def _dense_gradients(
         self, images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor
     ) -> dict[str, tf.Tensor]:
+        if not tf.distribute.has_strategy():
+            return self._dense_part(images, labels, step)
+        found = self._strategy.run(self._dense_part, args=(images, labels, step))
+        mean = tf.distribute.ReduceOp.MEAN
+        return {name: self._strategy.reduce(mean, part, axis=None) for name, part in found.items()}
+
+    def _dense_part(
+        self, images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        images, labels = self.feed.share(images, labels)
         images = self.feed.prepare(images, step)
         kernels = {name: self._kernels[name] for name in self.subject.masks}
         with untouched_state(self.subject.model), tf.GradientTape() as tape:
