@@ -34,7 +34,31 @@ def stamp(path: Path) -> Stamp:
 @st.cache_data(ttl=1.0, max_entries=4, show_spinner=False)
 def runs(root: str) -> pd.DataFrame:
     """The table of all runs, at most a second old."""
-    return tables.runs_table(root)
+    known = _finished_rows(root)
+    return tables.table_of(
+        root, [_row(folder, root, known) for folder in tables.find_folders(root)]
+    )
+
+
+Rows = dict[Path, tuple[tuple[Stamp, Stamp], dict[str, Any]]]
+"""Folder -> stamps of its two files and what it said of itself."""
+
+
+# One object for all finished runs: looking up a cached function costs more than reading a row.
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _finished_rows(root: str) -> Rows:
+    return {}
+
+
+def _row(folder: Path, root: str, known: Rows) -> dict[str, Any]:
+    """What a folder says of itself; a finished one says the same until its files change."""
+    stamps = (stamp(folder / "config.json"), stamp(folder / "summary.json"))
+    if folder in known and known[folder][0] == stamps:
+        return known[folder][1]
+    row = tables.read_row(folder, root)
+    if row["state"] == "finished":
+        known[folder] = (stamps, row)
+    return row
 
 
 def log(folder: Path) -> logs.Log:

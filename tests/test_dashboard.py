@@ -15,7 +15,7 @@ pytest.importorskip("streamlit", reason="the dashboard needs the extra [dashboar
 from streamlit.dataframe_util import convert_arrow_bytes_to_pandas_df
 from streamlit.testing.v1 import AppTest
 
-APP = Path(__file__).resolve().parent.parent / "dashboard" / "app.py"
+APP = Path(__file__).resolve().parent.parent / "dashboard" / "router.py"
 PAGES = ("runs", "run", "model", "landscape", "figures", "deploy")
 
 
@@ -154,13 +154,25 @@ def test_run_compares_and_folds(open_page, good):
     app = open_page(good, "run", run=names, smooth="0", x="epoch")
     assert app.slider[0].value == 0 and sorted(app.multiselect[0].value) == sorted(names)
     drawn = charts(app)
-    assert len(drawn) >= 7 and "pruned_80/seed_1" in drawn[0]
+    assert len(drawn) == 6 and "pruned_80/seed_1" in drawn[0]
     assert '"epoch"' in drawn[0]
     app.toggle[1].set_value(True).run()
     folded = charts(app)[0]
     assert "pruned_80/seed_1" not in folded and "std" in folded
     assert url(app)["fold"] == ["1"] and url(app)["run"] == names
+
+
+def test_run_shows_layers_and_record_of_the_open_tab(open_page, good):
+    names = ["pruned_80/seed_1", "dense_80/seed_0"]
+    app = open_page(good, "run", run=names, view="layers", smooth="0.3")
+    assert [tab.label for tab in app.tabs] == ["dense\\_80/seed\\_0", "pruned\\_80/seed\\_1"]
+    compared, _, flow = charts(app)  # of both runs; then of the first alone
+    assert "pruned_80/seed_1" in compared and "gradient" in flow.lower()
+    assert url(app)["smooth"] == ["0.3"] and not app.slider
+    app = open_page(good, "run", run=names[0], view="record")
+    assert not charts(app)
     assert any("tfsparse.train" in item.value for item in app.code)
+    assert {item.label: item.value for item in app.metric}["sparsity"] == "79.70%"
 
 
 def test_run_says_what_is_wrong_with_a_log(open_page, broken):

@@ -102,7 +102,7 @@ def show_result(result: Result, term: str, log: bool) -> None:
             )  # fmt: skip
             show.chart(figure, f"landscape:{term}")
         if not result.plane.empty:
-            figure = plane_chart(result.plane, result.drawn, term, log_scale=True, width=620)
+            figure = plane_chart(result.plane, result.drawn, term, log_scale=True, width=540)
             show.chart(figure, f"landscape:plane:{term}")
         picture(result)
     with right:

@@ -1,4 +1,4 @@
-"""One run, or several in the same charts."""
+"""One run, or several in the same charts: its curves, its layers, its record."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import streamlit as st
 from dashboard import load, settings, show
 from dashboard.url import PageState
 from tfsparse.charts import inside
-from tfsparse.charts.series import METRICS, Source, available
+from tfsparse.charts.series import METRICS, X_AXES, Source, available
 from tfsparse.charts.sparsity import layers_chart
 from tfsparse.charts.words import count, duration, markdown_text, percent
 from tfsparse.errors import UserError, one_line
 
 FIRST = ("loss", "evaluation_accuracy", "accuracy", "learning_rate", "sparsity", "gradient_norm")
+VIEWS = ("curves", "layers", "record")
 MOST = 40
 
 
@@ -33,44 +34,61 @@ def main() -> None:
     newest = table.sort_values("age_seconds", kind="stable")["name"].iloc[0]
     show.not_found(state.unknown("run", names))
     state.many("run", names, default=[newest])
-    chosen = st.multiselect(
+    left, right = st.columns([4, 1.4], vertical_alignment="bottom")
+    chosen = left.multiselect(
         "Runs", names, key=state.key("run"), max_selections=MOST, placeholder="choose runs"
     )
-    options = controls(state)
-    state.publish(run=chosen, **options)
+    view = state.one("view", VIEWS)
+    right.segmented_control("View", VIEWS, key=state.key("view"), format_func=str.capitalize)
+    options = controls(state, shown=view == "curves")
+    state.publish(run=chosen, view=view, **options)
     if not chosen:
         st.info("Choose one run, or several to compare them.")
         return
     picked = table[table["name"].isin(chosen)]
-    busy = bool((picked["state"] == "running").any())
-    st.fragment(charts, run_every=2.0 if busy else None)(str(root), chosen, options)
-    details(root, picked)
+    for name, wrong in zip(picked["name"], picked["problem"], strict=True):
+        if wrong:
+            show.problem(f"{name}: {wrong}")
+    if view == "curves":
+        busy = bool((picked["state"] == "running").any())
+        st.fragment(charts, run_every=2.0 if busy else None)(str(root), chosen, options)
+        return
+    if view == "layers":
+        compared_layers(root, picked)
+    # Only the open tab's part is made: a browser draws hidden charts, too, and takes its time.
+    tabs = st.tabs([markdown_text(name) for name in picked["name"]], on_change="rerun")
+    for tab, (_, row) in zip(tabs, picked.iterrows(), strict=True):
+        if tab.open:
+            with tab:
+                (layers if view == "layers" else record)(root, row)
 
 
-def controls(state: PageState) -> dict[str, object]:
-    """How the charts are drawn."""
-    state.number("smooth", 0.6, 0.0, 0.99)
-    state.one("x", ("step", "epoch", "seconds"))
-    state.flag("log")
-    state.flag("fold")
-    state.flag("more")
+def controls(state: PageState, *, shown: bool) -> dict[str, object]:
+    """How the curves are drawn."""
+    options: dict[str, object] = {
+        "smooth": state.number("smooth", 0.6, 0.0, 0.99),
+        "x": state.one("x", tuple(X_AXES)),
+        "log": state.flag("log"),
+        "fold": state.flag("fold"),
+        "more": state.flag("more"),
+    }
+    if not shown:
+        return options
     columns = st.columns([2, 2, 1.4, 1.4, 1.4], vertical_alignment="bottom")
-    smoothing = columns[0].slider(
+    columns[0].slider(
         "Smoothing", 0.0, 0.99, step=0.01, key=state.key("smooth"),
         help="Weight of the past in a moving average; the raw curve stays, faint",
     )  # fmt: skip
-    x = columns[1].segmented_control(
-        "Horizontal axis", ["step", "epoch", "seconds"], key=state.key("x")
-    )
-    log = columns[2].toggle("Losses on a log scale", key=state.key("log"))
-    fold = columns[3].toggle(
+    columns[1].segmented_control("Horizontal axis", list(X_AXES), key=state.key("x"))
+    columns[2].toggle("Losses on a log scale", key=state.key("log"))
+    columns[3].toggle(
         "Fold replicates", key=state.key("fold"),
         help="One line per config: the mean over its seeds, with a band of one std",
     )  # fmt: skip
-    more = columns[4].toggle(
+    columns[4].toggle(
         "More numbers", key=state.key("more"), help="Parts of the loss, images per second"
     )
-    return {"smooth": smoothing, "x": x or "step", "log": log, "fold": fold, "more": more}
+    return options
 
 
 def charts(root: str, chosen: list[str], options: dict[str, object]) -> None:
@@ -123,9 +141,8 @@ def one_chart(sources: list[Source], metric: str, options: dict[str, object]) ->
     show.chart(figure, f"run:{metric}")
 
 
-def details(root: Path, picked: pd.DataFrame) -> None:
-    """Facts, layers, config, environment and command of the chosen runs."""
-    st.header("Layers")
+def compared_layers(root: Path, picked: pd.DataFrame) -> None:
+    """The final sparsity of each layer of the finished ones among the chosen runs."""
     finished = picked[picked["state"] == "finished"]
     summaries = {
         row["name"]: load.json_object(inside.inside(root, row["name"]), "summary.json")[0]
@@ -133,18 +150,21 @@ def details(root: Path, picked: pd.DataFrame) -> None:
     }
     methods = dict(zip(finished["name"], finished["method"].fillna("unknown"), strict=True))
     show.chart(layers_chart(summaries, methods, width="container"), "run:layers")
-    for tab, (_, row) in zip(
-        st.tabs([markdown_text(name) for name in picked["name"]]), picked.iterrows(), strict=True
-    ):
-        with tab:
-            one_run(root, row)
 
 
-def one_run(root: Path, row: pd.Series) -> None:
-    """Everything about one run that is no curve."""
+def layers(root: Path, row: pd.Series) -> None:
+    """Sparsity and gradient flow of each layer of one run against step."""
+    titles = ("Sparsity of each layer", "Gradient flow of each layer")
+    specs = load.layers_specs(root, row["name"])
+    for column, title, spec in zip(st.columns(2), titles, specs, strict=True):
+        with column:
+            st.caption(title)
+            show.chart(spec, f"run:{title}:{row['name']}")
+
+
+def record(root: Path, row: pd.Series) -> None:
+    """Everything about one run that is no curve: results, command, config, environment."""
     folder = inside.inside(root, row["name"])
-    if row["problem"]:
-        show.problem(row["problem"])
     facts = {
         "state": show.STATES[row["state"]],
         "accuracy": percent(row["accuracy"]),
@@ -154,12 +174,6 @@ def one_run(root: Path, row: pd.Series) -> None:
     }
     for column, (name, value) in zip(st.columns(len(facts)), facts.items(), strict=True):
         column.metric(name, value)
-    titles = ("Sparsity of each layer", "Gradient flow of each layer")
-    specs = load.layers_specs(root, row["name"])
-    for column, title, spec in zip(st.columns(2), titles, specs, strict=True):
-        with column:
-            st.caption(title)
-            show.chart(spec, f"run:{title}:{row['name']}")
     command = load.text(folder, "command.txt")
     if command:
         st.caption("Command; the same one resumes a stopped run")

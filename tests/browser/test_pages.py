@@ -37,9 +37,10 @@ def page(browser):
 def settled(page, title):
     """Wait until the page with that title is drawn whole."""
     page.get_by_role("heading", name=title, exact=True, level=1).wait_for()
-    page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')")
+    page.wait_for_function(f"!document.querySelector('{UNSETTLED}')")
 
 
+UNSETTLED = "[data-testid=stStatusWidget], [data-testid=stSkeleton], [data-stale=true]"
 CHART = "[data-testid=stVegaLiteChart]"
 
 
@@ -64,6 +65,9 @@ def test_click_through_every_page(page, server, pictures):
         settled(page, title)
         if title in WITH_CHARTS:
             wait_for_charts(page, WITH_CHARTS[title])
+        else:
+            page.locator("[data-testid=stDataFrame] canvas").first.wait_for()
+        settled(page, title)
         assert page.locator("[data-testid=stException]").count() == 0, title
         page.screenshot(path=pictures / f"{title.split()[0].lower()}.png", full_page=True)
     assert page.watch.errors == []

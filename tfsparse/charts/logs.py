@@ -21,6 +21,9 @@ from tfsparse.errors import UserError, one_line
 
 KINDS = ("train", "evaluation", "mask_update", "gradient_flow")
 
+_DECODER = json.JSONDecoder()
+"""`json.loads` looks anew at every line for its encoding; a log has ten thousand of them."""
+
 HEAD_BYTES = 4096
 TAIL_BYTES = 16384
 
@@ -103,7 +106,7 @@ def _parse(data: bytes) -> tuple[list[dict[str, Any]], list[int], bool]:
 
 def _line(line: bytes) -> dict[str, Any] | None:
     try:
-        value = json.loads(line)
+        value = _DECODER.decode(line.decode())
     except (ValueError, RecursionError):
         return None
     if not isinstance(value, dict) or not isinstance(value.get("kind"), str):

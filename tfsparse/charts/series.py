@@ -11,8 +11,8 @@ import pandas as pd
 
 from tfsparse.charts.logs import Log
 
-POINTS_PER_CURVE = 400
-"""More points than a chart is wide show nothing new and make the page slow."""
+POINTS_PER_CURVE = 240
+"""The lowest and the highest value of every five pixels; more make the page slow."""
 
 COLUMNS = ["run", "group", "method", "x", "value"]
 

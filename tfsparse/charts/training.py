@@ -19,7 +19,11 @@ from tfsparse.charts.series import (
 )
 from tfsparse.charts.style import LINE_SYMBOL, MethodStyle, finish, group_looks, message_chart
 
-TARGETS = 80
+DRAWN = ["run", "x", "value"]
+SOUND: dict[str, Any] = {"invalid": None}
+"""The tables hold numbers only: the browser need not look at each of them again."""
+
+TARGETS = 60
 """Places of a long curve at which the cursor finds exact numbers."""
 
 
@@ -56,7 +60,7 @@ def training_chart(
     if table.empty:
         return message_chart(f"No {chosen.label} in these logs yet.")
     key = "group" if folded else "run"
-    pairs = list(dict.fromkeys(zip(table[key], table["method"], strict=True)))
+    pairs = list(table[[key, "method"]].drop_duplicates().itertuples(index=False, name=None))
     looks = group_looks(pairs)
     zero = metric == "sparsity"
     scale = alt.Scale(type="log", nice=False) if log_scale else alt.Scale(zero=zero)
@@ -112,11 +116,13 @@ def _single(
     ]
     layers = []
     if raw is not None:
-        faint = alt.Chart(thin_table(raw, most)).mark_line(opacity=0.25, strokeWidth=1)
+        faint = alt.Chart(thin_table(raw, most)[DRAWN]).mark_line(
+            opacity=0.25, strokeWidth=1, **SOUND
+        )
         layers.append(faint.encode(x=place, y=y, color=colour, detail="run:N"))
-    thinned = thin_table(table, most)
+    thinned = thin_table(table, most)[DRAWN]
     layers.append(
-        alt.Chart(thinned).mark_line().encode(x=place, y=y, color=colour, strokeDash=dash)
+        alt.Chart(thinned).mark_line(**SOUND).encode(x=place, y=y, color=colour, strokeDash=dash)
     )
     layers.append(_points(thinned, "run").encode(x=place, y=y, color=colour, tooltip=tips))
     return layers
@@ -143,7 +149,7 @@ def _folded(
     ]
     base = alt.Chart(means)
     band = base.mark_area(opacity=0.18).encode(x=place, y=low, y2="high", color=colour)
-    line = base.mark_line().encode(x=place, y=y, color=colour, strokeDash=dash)
+    line = base.mark_line(**SOUND).encode(x=place, y=y, color=colour, strokeDash=dash)
     points = _points(means, "group").encode(x=place, y=y, color=colour, tooltip=tips)
     return [band, line, points]
 
@@ -155,7 +161,7 @@ def _points(table: pd.DataFrame, key: str) -> alt.Chart:
     """
     longest = int(table.groupby(key).size().max())
     if longest <= 30:
-        return alt.Chart(table).mark_point(size=24)
+        return alt.Chart(table).mark_point(size=24, **SOUND)
     every = -(-longest // TARGETS)
     some = table.groupby(key).cumcount() % every == 0
-    return alt.Chart(table[some]).mark_point(size=90, opacity=0)
+    return alt.Chart(table[some]).mark_point(size=90, opacity=0, aria=False, **SOUND)
