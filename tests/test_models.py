@@ -103,6 +103,16 @@ def test_the_small_ones_layer_by_layer():
     }  # fmt: skip
 
 
+def test_hidden_numbers_of_the_topology_papers_networks():
+    wide = make("lenet_300_100", args={"hidden": [3000, 100]})
+    assert kernel_shapes(wide)["dense1"] == (784, 3000)
+    assert kernel_shapes(wide)["dense2"] == (3000, 100)
+    twice = kernel_shapes(make("lenet_5_caffe", args={"hidden": [40, 100, 768]}))
+    assert twice["conv2"] == (5, 5, 40, 100) and twice["dense1"] == (49 * 100, 768)
+    with pytest.raises(UserError, match="'lenet_300_100': cannot be built"):
+        make("lenet_300_100", args={"hidden": [3000]})
+
+
 def test_resnet_50_strides_in_its_3x3_convolutions():
     model = make("resnet_50", (64, 64, 3), 10, width=0.1)
     strided = {layer.name: layer.kernel_size for layer in maskable_layers(model)

@@ -62,6 +62,15 @@ def test_a_preset_replaces_axes(tmp_path: Path) -> None:
     assert len(plan_of(tmp_path, preset="one").pieces) == 4
 
 
+def test_a_preset_may_check_only_some_claims(tmp_path: Path) -> None:
+    other = {**study()["claims"][0], "name": "other"}
+    some = {"about": "x", "claims": ["other"]}
+    value = study(claims=[*study()["claims"], other], presets={"some": some, "all": {"about": "x"}})
+    names = {preset: [claim.name for claim in plan_of(tmp_path, value, preset).config.claims]
+             for preset in ("some", "all")}  # fmt: skip
+    assert names == {"some": ["other"], "all": ["gap", "other"]}
+
+
 def test_references_to_another_seed_and_to_every_seed(tmp_path: Path) -> None:
     other = piece("other_{sparsity}", {"mask": {"piece": "pruned_{sparsity}", "seed": 0}})
     ensemble = piece("all_{sparsity}", {"runs": {"every": "pruned_{sparsity}"}}, over=["sparsity"])
@@ -130,6 +139,8 @@ def _with_claim(**changes: Any) -> dict[str, Any]:
         (study(axes={"sparsity": [], "seed": [0]}), "axes.sparsity: expected at least one entry"),
         (study(values={"seed": 1}), "'seed' is both an axis and a value"),
         (study(presets={"smoke": {"about": "", "axes": {"sed": [0]}}}), "has no axis 'sed'"),
+        (study(presets={"smoke": {"about": "", "claims": ["gab"]}}),
+         "presets.smoke.claims: expected names of gap, received 'gab'"),
         (study(pieces=[]), "pieces: "),
     ],
 )  # fmt: skip

@@ -64,7 +64,11 @@ METHODS: dict[str, MethodStyle] = {
     "grasp": MethodStyle("GraSP", "#117733", DASH_DOT, "circle"),
     "topology": MethodStyle("topology", "#44AA99", SOLID, "circle"),
     "radixnet": MethodStyle("RadiX-Net", "#44AA99", SOLID, "square"),
+    "radixnet_wide": MethodStyle("RadiX-Net, more neurons", "#44AA99", DASHED, "diamond"),
     "random_topology": MethodStyle("random topology", "#DDAA33", DOTTED, "triangle-right"),
+    "random_topology_wide": MethodStyle(
+        "random topology, more neurons", "#DDAA33", SOLID, "triangle-up"
+    ),
     "random": MethodStyle("random mask", "#DDAA33", DASHED, "circle"),
     "imp": MethodStyle("iterative pruning with rewinding", "#117733", SOLID, "triangle-right"),
     "imp_round": MethodStyle("one round of it", "#117733", DASHED, "triangle-left"),

@@ -26,6 +26,8 @@ class PresetConfig(Strict):
     """Replaces the study's axes of the same names."""
     values: dict[str, Any] = Field(default_factory=dict)
     """What `{name}` stands for; replaces the study's values of the same names."""
+    claims: list[str] | None = None
+    """Names of the claims that its pieces can answer; null: all of them."""
 
 
 class StudyOutline(Strict):

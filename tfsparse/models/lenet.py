@@ -109,19 +109,22 @@ def lenet_5_caffe(
     relu_logits: bool = False,
     lrn: bool = False,
     fixed_std: bool = False,
+    hidden: Sequence[int] = (20, 50, 384),
 ) -> keras.Model:
     """Paper 2's LeNet-5 with 20-50-384 units and SAME convolutions (970,140 kernel weights).
 
     Args:
         input_shape: (height, width, channels).
         num_classes: number of logits.
-        width: multiplies 20, 50 and 384.
+        width: multiplies the hidden numbers.
         relu_logits: ReLU on the logits (paper 2's code).
         lrn: local response normalisation after pool 1 and convolution 2 (paper 2's code).
         fixed_std: initialise as paper 2's code did: truncated normals of standard deviation
             0.05 (convolutions) and 0.04 (dense), dense biases 0.1.
+        hidden: other numbers than 20 and 50 channels and 384 units.
     """
     layers = keras.layers
+    first, second, third = hidden
     dense = _dense(fixed_std)
     kernel = keras.initializers.TruncatedNormal(stddev=0.05) if fixed_std else "glorot_uniform"
 
@@ -133,14 +136,14 @@ def lenet_5_caffe(
     return keras.Sequential(
         [
             keras.Input(input_shape, name="image"),
-            conv(units(20, width), "conv1"),
+            conv(units(first, width), "conv1"),
             layers.MaxPooling2D(padding="same", name="pool1"),
             *([LocalResponseNormalization(name="norm1")] if lrn else []),
-            conv(units(50, width), "conv2"),
+            conv(units(second, width), "conv2"),
             *([LocalResponseNormalization(name="norm2")] if lrn else []),
             layers.MaxPooling2D(padding="same", name="pool2"),
             layers.Flatten(name="flatten"),
-            dense(units(384, width), activation="relu", name="dense1"),
+            dense(units(third, width), activation="relu", name="dense1"),
             dense(num_classes, activation=_logits(relu_logits), name="logits"),
         ],
         name="lenet_5_caffe",

@@ -36,6 +36,7 @@ def read_study(path: str | os.PathLike[str], preset: str) -> StudyConfig:
     axes = fill({**outline.axes, **chosen.axes}, values, f"{path}: axes")
     _check_axes(axes, values, str(path))
     raw = outline.model_dump(mode="json", include=set(_OPEN_PARTS))
+    raw["claims"] = _chosen_claims(raw["claims"], chosen.claims, f"{path}: presets.{preset}.claims")
     parts: dict[str, Any] = {}
     for part in _OPEN_PARTS:
         # Only pieces are multiplied over axes; elsewhere every placeholder must be a value.
@@ -55,6 +56,21 @@ def read_study(path: str | os.PathLike[str], preset: str) -> StudyConfig:
         **parts,
     }
     return check(whole, StudyConfig, str(path))
+
+
+def _chosen_claims(
+    claims: list[dict[str, Any]], names: list[str] | None, where: str
+) -> list[dict[str, Any]]:
+    """The claims of these names, in the study's order; all of them when there are no names."""
+    if names is None:
+        return claims
+    known = [claim.get("name") for claim in claims]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise UserError(
+            f"{where}: expected names of {', '.join(map(str, known))}, received {unknown[0]!r}"
+        )
+    return [claim for claim in claims if claim.get("name") in names]
 
 
 def _check_axes(axes: dict[str, list[Any]], values: dict[str, Any], path: str) -> None:
