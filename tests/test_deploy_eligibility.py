@@ -6,15 +6,16 @@ import numpy as np
 import pytest
 import tensorflow_model_optimization as tfmot
 import tf_keras as keras
+from small import small_config
 
 from tfsparse.config import ModelConfig, RunConfig, load_config
 from tfsparse.deploy.eligibility import xnnpack_eligibility
 from tfsparse.errors import UserError
 from tfsparse.models import build, kernel_shapes
 from tfsparse.models.mobilenet import mobilenet_v1
-from tfsparse.sparsity.distributions import uniform
+from tfsparse.plan import make_plan
 from tfsparse.sparsity.latency import latency_layers, latency_obstacle
-from tfsparse.sparsity.rules import apply_rules
+from tfsparse.subjects import pruned_subject
 
 layers = keras.layers
 
@@ -38,9 +39,21 @@ def test_the_config_prunes_what_the_policy_allows_and_nothing_else():
     path = Path(__file__).parents[1] / "configs" / "pruned_mobilenet_xnnpack.json"
     config = load_config(path, RunConfig)
     model = build(config.model, (32, 32, 3), 10, seed=0)
-    shapes = kernel_shapes(model)
-    ruled = apply_rules(uniform(shapes, 0.8), config.pruning.rules, shapes)
-    assert [name for name, sparsity in ruled.items() if sparsity] == latency_layers(model)
+    target = pruned_subject(config, model, make_plan(config.train, 45_000)).target
+    assert list(target) == [f"block{n}_pointwise" for n in range(1, 14)]
+    assert target["block1_pointwise"] == round(0.2 * 16 * 32)
+
+
+def test_the_policy_refuses_a_model_that_xnnpack_cannot_run_sparsely(tmp_path):
+    config = small_config(
+        tmp_path, method="pruned", model={"name": "lenet_300_100"},
+        pruning={"final_sparsity": 0.8, "policy": "xnnpack_latency"},
+    )  # fmt: skip
+    model = build(config.model, (28, 28, 1), 10, seed=0)
+    with pytest.raises(
+        UserError, match=r"it has no convolution; take .* leave pruning\.policy out"
+    ):
+        pruned_subject(config, model, make_plan(config.train, 1000))
 
 
 @pytest.mark.parametrize(

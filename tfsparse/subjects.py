@@ -14,6 +14,7 @@ from tfsparse.plan import Plan, pruning_steps
 from tfsparse.sparsity.compact_model import choose, compact
 from tfsparse.sparsity.distributions import uniform
 from tfsparse.sparsity.dynamic import Algorithm, DynamicSparsity
+from tfsparse.sparsity.latency import latency_layers
 from tfsparse.sparsity.layers import mask_variables, masked, strip
 from tfsparse.sparsity.masks import (
     Masks,
@@ -34,13 +35,15 @@ def pruned_subject(config: RunConfig, model: keras.Model, plan: Plan) -> Subject
     """`model` under the gradual magnitude pruning of the config's `pruning` section.
 
     Raises:
-        UserError: a schedule beyond the run's end, or a rule that matches no layer.
+        UserError: a schedule beyond the run's end, a rule that matches no layer, or a model that
+            the pruning policy rejects.
     """
     pruning = config.pruning
     assert pruning is not None
     shapes = kernel_shapes(model)
     ruled = apply_rules(uniform(shapes, pruning.final_sparsity), pruning.rules, shapes)
-    final = {name: sparsity for name, sparsity in ruled.items() if sparsity > 0}
+    allowed = shapes if pruning.policy is None else latency_layers(model)
+    final = {name: sparsity for name, sparsity in ruled.items() if sparsity > 0 and name in allowed}
     steps = pruning_steps(pruning, plan)
     schedule = PruningSchedule(
         steps.begin_step,

@@ -49,6 +49,9 @@ class PruningConfig(Strict):
     schedule stops short of final_sparsity and the run fails."""
     revival: bool = False
     """Let pruned weights take gradient steps and come back at a later mask update."""
+    policy: Literal["xnnpack_latency"] | None = None
+    """xnnpack_latency: prune only the layers that tfmot's PruneForLatencyOnXNNPack allows, whatever
+    the rules say of others; a model that XNNPACK cannot run sparsely is refused."""
     rules: Many[Rule] = PAPER_RULES
 
     @model_validator(mode="after")

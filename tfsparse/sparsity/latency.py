@@ -26,7 +26,7 @@ def latency_layers(model: keras.Model) -> list[str]:
     if reason:
         raise UserError(
             f"model {model.name!r}: expected a graph that XNNPACK can run sparsely, but {reason}; "
-            "take model mobilenet_v1 or another pruning policy"
+            "take model mobilenet_v1, or leave pruning.policy out"
         )
     policy = tfmot.sparsity.keras.PruneForLatencyOnXNNPack()
     return [layer.name for layer in model.layers if policy.allow_pruning(layer)]
