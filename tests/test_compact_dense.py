@@ -222,7 +222,7 @@ def test_a_compact_convolution_equals_the_masked_one(tmp_path):
     inputs = keras.Input((8, 9, 4))
     model = keras.Model(inputs, layer(inputs))
     layer.bias.assign(np.linspace(-1, 1, 6))
-    kernel = layer.dense_kernel().reshape(mask.shape)
+    kernel = layer.dense_kernel()
     images = tf.constant(np.random.default_rng(0).normal(size=(2, 8, 9, 4)), tf.float32)
 
     def dense(images, kernel):
@@ -257,6 +257,9 @@ def test_the_representation_is_chosen_by_the_measured_crossover():
     assert chosen((300, 100), 300) == "masked"  # 99%, but small
     assert chosen((245_000, 38_400), 940_800) == "compact"
     assert chosen((50_000, 50_000), 2_000_000_000) == "compact"  # no room for a dense one
+    assert chosen((5, 5, 200, 500), 25_000) == "compact"  # 99%
+    assert chosen((5, 5, 200, 500), 75_000) == "masked"  # 97%
+    assert chosen((5, 5, 100, 250), 6_250) == "masked"  # 99%, but small
     large, small = (radix_net([[10, 10]], [8, n, 1]).layers[0] for n in (30, 3))
     assert chosen(large.shape, large.connections, radix=large) == "radix"
     assert chosen(small.shape, small.connections, radix=small) == "masked"

@@ -16,6 +16,10 @@ from tfsparse.sparsity.radix_dense import RadixDense
 from tfsparse.sparsity.representation import Choice, choose_representation
 from tfsparse.sparsity.topologies import RadixLayer
 
+_RADIX_ON_CONVOLUTIONS = (
+    "a RadiX-Net over channels, repeated over the window, is this project's choice, no paper's"
+)
+
 
 def choose(
     model: keras.Model,
@@ -42,10 +46,13 @@ def choose(
         if asked == "masked":
             choice = Choice("masked", "asked for by topology.representation")
         elif not able:
-            choice = Choice("masked", "a convolution with stride or without SAME padding")
+            choice = Choice("masked", "only convolutions of stride 1 and SAME padding can be other")
         elif asked == "compact":
-            way = "radix" if structure else "compact"
-            choice = Choice(way, "asked for by topology.representation")
+            choice = Choice(
+                "radix" if structure else "compact", "asked for by topology.representation"
+            )
+        if mask.ndim > 2 and layer.name in radix:
+            choice = choice._replace(why=f"{choice.why}; {_RADIX_ON_CONVOLUTIONS}")
         chosen[layer.name] = choice
     return chosen
 
