@@ -51,7 +51,7 @@ def finished_run(path: Path) -> Run:
         train=TrainConfig(steps=1),
     )
     run = Run(path)
-    with run.writing(config.model_dump(mode="json"), ["made", "by", "hand"]):
+    with run.writing(config, ["made", "by", "hand"]):
         run.write_initial(get_weights(model))
         run.write_final(get_weights(model), masks)
         save_model(model, run.saved_model)

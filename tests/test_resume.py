@@ -84,11 +84,15 @@ def _reached(log, step):
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path):
-    config = small_config(tmp_path, train={"steps": 5})
+    config = small_config(tmp_path, train={"steps": 5, "log_every": 100})
     files.write_json(tmp_path / "c.json", config.model_dump(mode="json"))
     first = subprocess.run(command(tmp_path / "c.json"), capture_output=True, text=True)
     run = Run(tmp_path / "run" / "seed_0")
     before = {path: path.stat().st_mtime_ns for path in run.path.rglob("*.npz")}
+    # As an earlier version wrote it, which did not know this key.
+    older = run.config_json()
+    del older["train"]["log_every"]
+    files.write_json(run.path / "config.json", older)
     second = subprocess.run(command(tmp_path / "c.json"), capture_output=True, text=True)
     assert (first.returncode, second.returncode) == (0, 0)
     assert "is finished" in second.stderr

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel, ConfigDict
 
 from tfsparse import files, runs
 from tfsparse.errors import RunFailed, UserError
@@ -41,8 +42,14 @@ def refusal(call, *args) -> str:
     return str(caught.value)
 
 
+class Config(BaseModel):
+    """A config of any keys."""
+
+    model_config = ConfigDict(extra="allow")
+
+
 def enter(run, config=CONFIG):
-    with run.writing(config, COMMAND):
+    with run.writing(Config(**config), COMMAND):
         pass
 
 
@@ -50,8 +57,9 @@ def enter(run, config=CONFIG):
 
 HOLDER = """
 import sys, time
+from pydantic import RootModel
 from tfsparse.runs import Run
-with Run(sys.argv[1]).writing({config}, ["x"]):
+with Run(sys.argv[1]).writing(RootModel({config}), ["x"]):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -85,7 +93,7 @@ def test_a_second_process_is_refused_until_the_first_is_gone(run, holder, monkey
 
 
 def test_the_lock_is_free_again_after_a_failure(run):
-    with pytest.raises(RunFailed), run.writing(CONFIG, COMMAND):
+    with pytest.raises(RunFailed), run.writing(Config(**CONFIG), COMMAND):
         assert run.state() == "running"
         refusal(enter, run)
         raise RunFailed("loss")
@@ -115,7 +123,7 @@ def test_looking_at_a_run_never_keeps_its_writer_out(run):
 
 
 def test_config_command_and_versions_are_there_before_the_work(run):
-    with run.writing(CONFIG, COMMAND):
+    with run.writing(Config(**CONFIG), COMMAND):
         assert run.config_json() == CONFIG
         text = (run.path / "command.txt").read_text()
         assert text == "python -m tfsparse.train --config 'my config.json'\n"
@@ -161,6 +169,37 @@ def test_another_config_is_refused_and_the_first_difference_named(run, change, d
     enter(run)
 
 
+def test_an_older_folder_has_the_defaults_of_newer_keys(run):
+    class Newer(Config):
+        policy: str | None = None
+        growth: float = 0.3
+
+    enter(run)
+    before = (run.path / "config.json").read_bytes()
+    with run.writing(Newer(**CONFIG), COMMAND):
+        pass
+    with run.writing(Newer(**CONFIG, growth=0.3), COMMAND):
+        pass
+    assert (run.path / "config.json").read_bytes() == before
+    for change, difference in (
+        ({"growth": 0.5}, "growth: there 0.3, here 0.5"),
+        ({"policy": "p"}, 'policy: there null, here "p"'),
+        ({"seed": 1}, "seed: there 0, here 1"),
+    ):
+        with pytest.raises(UserError) as caught, run.writing(Newer(**CONFIG | change), COMMAND):
+            pass
+        assert f"belongs to another config ({difference}" in str(caught.value)
+
+
+def test_a_folder_of_another_kind_of_config_is_refused(run):
+    class Other(BaseModel):
+        start: str
+
+    enter(run)
+    with pytest.raises(UserError, match="another config"), run.writing(Other(start="a"), COMMAND):
+        pass
+
+
 def test_the_same_run_may_be_moved_described_anew_and_carried_on_elsewhere(run):
     enter(run, {**CONFIG, "gone": None})
     enter(run, {**CONFIG, "about": "new", "run_dir": "s", "distribution": {"strategy": "tpu"}})
@@ -182,7 +221,7 @@ def test_states(run):
     assert "no such run folder; train that run first" in refusal(run.summary)
     run.path.mkdir(parents=True)
     assert "expected a run folder, found no config.json in it" in refusal(run.summary)
-    with run.writing(CONFIG, COMMAND):
+    with run.writing(Config(**CONFIG), COMMAND):
         assert run.state() == "running"
         assert "expected a finished run, this one is running" in refusal(run.final_weights)
         run.write_failure(RunFailed("the loss\nis not finite"))
@@ -190,10 +229,10 @@ def test_states(run):
     assert run.state() == "failed"
     assert run.failure() == "the loss is not finite"
     assert "this one is failed" in refusal(run.summary)
-    with run.writing(CONFIG, COMMAND):  # carrying on removes it
+    with run.writing(Config(**CONFIG), COMMAND):  # carrying on removes it
         assert run.failure() is None
     assert run.state() == "stopped"
-    with run.writing(CONFIG, COMMAND):
+    with run.writing(Config(**CONFIG), COMMAND):
         run.write_summary({"kind": "training", "accuracy": float("nan")})
         assert run.state() == "finished"
     assert run.finished()
@@ -201,9 +240,9 @@ def test_states(run):
 
 
 def test_a_finished_run_keeps_its_command(run):
-    with run.writing(CONFIG, COMMAND):
+    with run.writing(Config(**CONFIG), COMMAND):
         run.write_summary({"kind": "training"})
-    with run.writing(CONFIG, ["another", "command"]):
+    with run.writing(Config(**CONFIG), ["another", "command"]):
         pass
     assert (run.path / "command.txt").read_text().startswith("python -m")
 

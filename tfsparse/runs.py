@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 import numpy as np
+from pydantic import BaseModel, ValidationError
 
 from tfsparse import files
 from tfsparse.environment import environment
@@ -168,11 +169,11 @@ class Run:
     # ---- writing -------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def writing(self, config: Mapping[str, Any], command: Sequence[str]) -> Iterator[None]:
+    def writing(self, config: BaseModel, command: Sequence[str]) -> Iterator[None]:
         """Hold the folder for this process and record what is about to run.
 
         Args:
-            config: the resolved config, as JSON values.
+            config: the resolved config.
             command: the command line.
 
         Raises:
@@ -202,11 +203,12 @@ class Run:
                 else:
                     path.unlink(missing_ok=True)
 
-    def _record(self, config: Mapping[str, Any], command: Sequence[str]) -> None:
+    def _record(self, config: BaseModel, command: Sequence[str]) -> None:
         path = self.path / "config.json"
-        wanted = json.loads(json.dumps(files.plain(config)))
+        wanted = config.model_dump(mode="json")
         if path.exists():
-            difference = _first_difference(self._object("config.json"), wanted)
+            there = _with_defaults(self._object("config.json"), type(config))
+            difference = _first_difference(there, wanted)
             if difference:
                 raise UserError(
                     f"{self.path}: belongs to another config ({difference}); "
@@ -292,6 +294,14 @@ def _complete_lines(text: str) -> Iterator[dict[str, Any]]:
             continue
         if isinstance(value, dict):
             yield value
+
+
+def _with_defaults(config: dict[str, Any], kind: type[BaseModel]) -> dict[str, Any]:
+    """A config of an earlier version, with the defaults of the keys that have come since."""
+    try:
+        return kind.model_validate_json(json.dumps(config)).model_dump(mode="json")
+    except ValidationError:  # it belongs to something else, and its first difference is told
+        return config
 
 
 def _first_difference(old: Any, new: Any, path: str = "") -> str:

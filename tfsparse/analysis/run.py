@@ -57,7 +57,7 @@ def _analyze_in(
     config: AnalysisConfig, run: Run, *, command: Sequence[str], note: Callable[[str], None]
 ) -> dict[str, Any]:
     """The summary of an analysis in a given folder."""
-    with run.writing(config.model_dump(mode="json"), command):
+    with run.writing(config, command):
         if run.finished():
             note(f"{run.path} is finished; its results:")
             return run.summary()

@@ -64,7 +64,7 @@ def _result(
 ) -> dict[str, Any]:
     """The summary of a result in a given folder."""
     compute = None if run.finished() else prepare()
-    with run.writing(config.model_dump(mode="json"), command):
+    with run.writing(config, command):
         if compute is None or run.finished():
             note(f"{run.path} is finished; its results:")
             return run.summary()

@@ -73,7 +73,7 @@ def _train_in(
     quiet: bool,
 ) -> dict[str, Any]:
     """Train in a given folder."""
-    with run.writing(config.model_dump(mode="json"), command):
+    with run.writing(config, command):
         if run.finished():
             note(f"{run.path} is finished; its results:")
             return run.summary()
