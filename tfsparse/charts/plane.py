@@ -8,14 +8,9 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from tfsparse.charts.paths import LABELS
 from tfsparse.charts.style import SERIES, finish, message_chart
 
-LABELS = {
-    "objective": "objective (nats)",
-    "cross_entropy": "cross-entropy (nats)",
-    "l2": "L2 term (nats)",
-    "accuracy": "accuracy (%)",
-}
 _CORNER = "corner: "
 
 
@@ -61,20 +56,11 @@ def plane_chart(
         else alt.Scale(scheme="viridis", reverse=percent, zero=False),
         legend=alt.Legend(format=".3~%" if percent else ".3~g", gradientLength=min(height, 240)),
     )
-    x = alt.X(field="x", type="quantitative", title="distance in weight space",
-              scale=alt.Scale(zero=False, nice=False), axis=alt.Axis(grid=False))  # fmt: skip
-    y = alt.Y(field="y", type="quantitative", title="distance in weight space",
-              scale=alt.Scale(zero=False, nice=False), axis=alt.Axis(grid=False))  # fmt: skip
     heat = (
         alt.Chart(cells)
         .mark_rect()
         .encode(
-            x=alt.X(field="left", type="quantitative", title="distance in weight space",
-                    scale=alt.Scale(zero=False, nice=False), axis=alt.Axis(grid=False)),
-            x2="right:Q",
-            y=alt.Y(field="low", type="quantitative", title="distance in weight space",
-                    scale=alt.Scale(zero=False, nice=False), axis=alt.Axis(grid=False)),
-            y2="high:Q",
+            x=_place(alt.X, "left"), x2="right:Q", y=_place(alt.Y, "low"), y2="high:Q",
             color=colour,
             tooltip=[
                 alt.Tooltip(field="x", type="quantitative", format=".4~g"),
@@ -83,7 +69,7 @@ def plane_chart(
             ],
         )
     )  # fmt: skip
-    layers = [heat, *_drawn(paths, x, y)]
+    layers = [heat, *_drawn(paths)]
     chart = alt.layer(*layers).properties(width=width, height=height)
     return finish(chart, title=title, description=f"{LABELS[term]} on a plane of weight space")
 
@@ -103,12 +89,21 @@ def _cells(grid: pd.DataFrame) -> tuple[pd.DataFrame, tuple[float, float]]:
     return cells, (float(extent[0]), float(extent[1]))
 
 
-def _drawn(paths: pd.DataFrame, x: alt.X, y: alt.Y) -> list[Any]:
+def _place(channel: type[Any], field: str) -> Any:
+    """A horizontal or vertical place in the plane."""
+    return channel(
+        field=field, type="quantitative", title="distance in weight space",
+        scale=alt.Scale(zero=False, nice=False), axis=alt.Axis(grid=False),
+    )  # fmt: skip
+
+
+def _drawn(paths: pd.DataFrame) -> list[Any]:
     """The paths as lines with a white rim, the corners as labelled points."""
     if not {"path", "x", "y"} <= set(paths.columns):
         return []
     paths = paths.assign(path=paths["path"].astype(str))
     is_corner = paths["path"].str.startswith(_CORNER)
+    x, y = _place(alt.X, "x"), _place(alt.Y, "y")
     layers: list[Any] = []
     for kind, dash in (("line", (6, 3)), ("curve", (1, 0))):
         rows = paths[~is_corner & paths["path"].str.startswith(f"{kind}: ")]

@@ -4,20 +4,18 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import tensorflow as tf
-
+from tfsparse.config.analysis import AnalysisConfig
 from tfsparse.config.landscape import WalkConfig
 from tfsparse.environment import now
-from tfsparse.errors import RunFailed, UserError, one_line
 from tfsparse.runs import Run, run_path
 from tfsparse.training.distributed import distributed
-from tfsparse.training.workers import GONE
+from tfsparse.training.failures import recording_failure
 
 Note = Callable[[str], None]
 
 
 def result(
-    config: WalkConfig,
+    config: WalkConfig | AnalysisConfig,
     kind: str,
     prepare: Callable[[], Callable[[Run], dict[str, Any]]],
     *,
@@ -30,7 +28,7 @@ def result(
 
     Args:
         config: names the folder and is kept in it.
-        kind: "interpolation", "curve" or "plane".
+        kind: "interpolation", "curve", "plane" or "analysis".
         prepare: opens and checks the input, before a folder is made; what it returns fills the
             folder and returns what the summary says.
         command: the command line, recorded in the folder.
@@ -54,7 +52,7 @@ def result(
 
 
 def _result(
-    config: WalkConfig,
+    config: WalkConfig | AnalysisConfig,
     kind: str,
     prepare: Callable[[], Callable[[Run], dict[str, Any]]],
     run: Run,
@@ -69,14 +67,8 @@ def _result(
             note(f"{run.path} is finished; its results:")
             return run.summary()
         began = time.monotonic()
-        try:
+        with recording_failure(run):
             found = compute(run)
-        except (UserError, RunFailed, *GONE) as error:
-            run.write_failure(error)
-            raise
-        except (OSError, tf.errors.OpError) as error:
-            run.write_failure(error)
-            raise RunFailed(f"{run.path}: {one_line(error)}") from error
         run.write_summary({
             "kind": kind,
             "name": config.name,

@@ -9,7 +9,7 @@ import tf_keras as keras
 
 from tfsparse.config import RunConfig
 from tfsparse.data import InMemoryData, StreamedData, load_data
-from tfsparse.errors import RunFailed, UserError, one_line
+from tfsparse.errors import UserError
 from tfsparse.methods import check_sections, init_seed, prepare
 from tfsparse.models import build, get_weights
 from tfsparse.plan import Plan, check_rates, make_plan
@@ -18,6 +18,7 @@ from tfsparse.sizing import sized
 from tfsparse.sparsity.subject import Subject
 from tfsparse.training.distributed import distributed
 from tfsparse.training.evaluation import Evaluator, mean_gradient
+from tfsparse.training.failures import recording_failure
 from tfsparse.training.feeds import MemoryFeed, StreamFeed, make_feed
 from tfsparse.training.gradient_flow import GradientFlow, fixed_batch
 from tfsparse.training.loop import Loop, Observers
@@ -27,7 +28,6 @@ from tfsparse.training.saving import copy_model, save_model
 from tfsparse.training.strategies import synchronised
 from tfsparse.training.summary import check_target, summarise
 from tfsparse.training.trainer import Trainer, xla_by_default
-from tfsparse.training.workers import GONE
 
 FINAL_TRAIN_EXAMPLES = 10_000
 """Training images for the final training accuracy and gradient norm."""
@@ -77,7 +77,7 @@ def _train_in(
         if run.finished():
             note(f"{run.path} is finished; its results:")
             return run.summary()
-        try:
+        with recording_failure(run):
             if config.method == "imp":
                 check_sections(config)
                 train_round = partial(_train_in, command=command, note=note, quiet=quiet)
@@ -87,12 +87,6 @@ def _train_in(
                 run.write_summary(summary)
                 return run.summary()
             return _train(config, run, note, quiet)
-        except (UserError, RunFailed, *GONE) as error:
-            run.write_failure(error)
-            raise
-        except (OSError, tf.errors.OpError) as error:
-            run.write_failure(error)
-            raise RunFailed(f"{run.path}: {one_line(error)}") from error
 
 
 def _train(config: RunConfig, run: Run, note: Callable[[str], None], quiet: bool) -> dict[str, Any]:
