@@ -17,7 +17,7 @@ from tfsparse.errors import UserError
 Report = Mapping[str, Any]
 
 COLUMNS = (
-    "variant", "size", "of dense", "zipped", "zipped of dense", "sparse", "LiteRT", "max diff",
+    "variant", "size", "of dense", "zipped", "zipped of dense", "sparse", "LiteRT", "max abs diff",
     "accuracy", "drop", "latency", "threads", "arena", "ARM sparse", "verdict",
 )  # fmt: skip
 """Of the table for people."""

@@ -44,8 +44,10 @@ def results_markdown(reports: Reports, held: Sequence[Mapping[str, Any]], comman
 _LEGEND = """\
 Size and zip are compared with `float32.tflite` of the same network. *sparse* counts the weight
 tensors stored without their zeros. *LiteRT* says whether the interpreter takes the file: *accepts*
-with its default delegate (XNNPACK) and without, *no delegate* only with it switched off. *max diff*
-is the largest difference of an output from the Keras model's, *drop* is accuracy lost in points.
+with its default delegate (XNNPACK) and without, *no delegate* only with it switched off. *max abs
+diff* is the largest absolute difference of a logit from the Keras model's; the promise of 1e-5 for
+float32 files divides it by the largest output where that is above 1. *drop* is accuracy lost in
+points. A zip leaves out zeros by itself: compare *zipped* of a sparse file with *zipped* of dense.
 Latency is the median of single-image calls after a warm-up, on this machine; *arena* is the memory
 for activations without the delegate. *ARM sparse* says whether XNNPACK could use sparse kernels.
 """
