@@ -13,10 +13,29 @@ def main(arguments: Sequence[str]) -> int:
     parser = cli.parser("train", "Train one network; the same command resumes a stopped run.")
     cli.add_config(parser)
     parser.add_argument("--quiet", action="store_true", help="show no progress")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="show steps, memory, FLOPs and hours, and stop"
+    )
+    parser.add_argument(
+        "--devices", type=int, metavar="N", help="for --dry-run: how many devices share a batch"
+    )
+    parser.add_argument(
+        "--tflops", type=float, default=10.0, metavar="RATE",
+        help="for --dry-run: what one device computes, in 10^12 FLOPs a second (default: 10)",
+    )  # fmt: skip
     options = parser.parse_args(arguments)
     config = load_config(options.config, RunConfig, options.set)
     if options.print_config:
         print(json.dumps(config.model_dump(mode="json"), indent=2))
+        return 0
+
+    if options.dry_run:
+        from tfsparse.training.estimate import estimate
+
+        devices = options.devices or max(1, len(config.distribution.devices))
+        if min(devices, options.tflops) <= 0:
+            parser.error("--devices and --tflops: expected numbers above 0")
+        print(estimate(config, devices).text(options.tflops * 1e12))
         return 0
 
     from tfsparse.training.run import train
