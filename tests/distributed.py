@@ -16,6 +16,7 @@ from typing import Any
 TWO_CPUS = {"strategy": "mirrored", "devices": ["CPU:0", "CPU:1"]}
 TWO_WORKERS = {"strategy": "multi_worker"}
 
+PATHS = ("line", "recomputed", "curve", "hessian", "similarity")
 TRAIN = {"steps": 50, "log_every": 1, "checkpoint_every": 25, "evaluate_every": 25}
 
 
@@ -25,7 +26,7 @@ def runs(out: Path) -> dict[str, dict[str, Any]]:
 
     growth = {"frequency": 10, "end_step": 1.0}
     short = {"steps": 12, "evaluate_every": None}
-    return {
+    found = {
         "pruned": PRUNED,
         "lottery": {"method": "lottery", "source": {"run": str(out / "pruned" / "seed_0")}},
         "rigl": {"method": "rigl", "mask": {"sparsity": 0.8, "rules": []}, "growth": growth},
@@ -40,6 +41,7 @@ def runs(out: Path) -> dict[str, dict[str, Any]]:
             "pruning": {**PRUNED["pruning"], "begin_step": 4, "end_step": 12, "revival": True},
             "train": {**short, "xla": True},
         },
+        "streamed": {"data": {"stream": True}, "train": short},
         "imp": {"method": "imp", "imp": {"rounds": 1, "rules": []}, "train": short},
         "normed": {
             "model": {"name": "distributed:normed", "width": 1.0},
@@ -48,6 +50,7 @@ def runs(out: Path) -> dict[str, dict[str, Any]]:
             "growth": growth,
         },
     }
+    return {**found, "resumed": found["normed"]}
 
 
 def normed(input_shape: tuple[int, int, int], num_classes: int) -> Any:
@@ -109,10 +112,94 @@ def main() -> None:
     prepare_tensorflow()
     from small import trained
 
+    from tfsparse.training import run
+
+    save = run.save_model
     for name in names:
-        changes = dict(runs(out)[name])
-        train = {**TRAIN, **changes.pop("train", {})}
-        trained(out, name, train=train, data={"augment": True}, distribution=strategy, **changes)
+        run.save_model = save if name == "pruned" else lambda model, path: None  # once is enough
+        if name in PATHS:
+            computed(out, name, strategy)
+            continue
+        changes = {"data": {}, "train": {}, **runs(out)[name], "distribution": strategy}
+        changes["train"] = {**TRAIN, **changes["train"]}
+        changes["data"] = {"augment": True, **changes["data"]}
+        if name == "resumed":
+            stopped_at(30, out, name, changes)
+        trained(out, name, **changes)
+
+
+def computed(out: Path, name: str, strategy: dict[str, Any]) -> None:
+    """A line, a curve or an analysis of the runs above."""
+    from tfsparse.analysis.run import analyze
+    from tfsparse.config import check
+    from tfsparse.config.analysis import AnalysisConfig
+    from tfsparse.config.landscape import CurveConfig, InterpolationConfig
+    from tfsparse.landscape.bezier import curve
+    from tfsparse.landscape.lines import interpolate
+
+    run = {key: str(out / key / "seed_0") for key in ("pruned", "lottery", "normed")}
+    start, end = ("pruned", "lottery") if name == "curve" else ("normed", "normed")
+    walk = {
+        "start": {"run": run[start], "at": "end" if name == "curve" else "start"},
+        "end": {"run": run[end]},
+        "images": 500,
+        "batch_size": 100,
+        "t": [0.0, 0.5, 1.0],
+    }
+    train = {"steps": 12, "batch_size": 32, "log_every": 1}
+    work, kind, section = {
+        "line": (interpolate, InterpolationConfig, walk),
+        "recomputed": (interpolate, InterpolationConfig, {**walk, "batch_norm": "recomputed"}),
+        "curve": (curve, CurveConfig, {**walk, "train": train}),
+        "hessian": (
+            analyze,
+            AnalysisConfig,
+            {
+                "kind": "hessian",
+                "hessian": {
+                    "run": run["lottery"],
+                    "method": "lanczos",
+                    "examples": 1200,
+                    "lanczos_steps": 6,
+                    "lanczos_vectors": 1,
+                },
+            },
+        ),
+        "similarity": (
+            analyze,
+            AnalysisConfig,
+            {
+                "kind": "similarity",
+                "similarity": {"solution": run["pruned"], "runs": [run["lottery"]]},
+            },
+        ),
+    }[name]
+    data = {**section, "name": name, "run_dir": str(out), "distribution": strategy}
+    config = check(data, kind, name)
+    more = {} if kind is AnalysisConfig else {"quiet": True}
+    work(config, command=["test"], note=lambda text: None, **more)
+
+
+def stopped_at(step: int, out: Path, name: str, changes: dict[str, Any]) -> None:
+    """Train until a step is to be taken, and leave the run there."""
+    from small import trained
+
+    from tfsparse.training.trainer import Trainer
+
+    take = Trainer.run
+
+    def stop(self: Trainer, start: int, count: int) -> dict[str, float]:
+        if start == step:
+            raise KeyboardInterrupt
+        return take(self, start, count)
+
+    Trainer.run = stop  # type: ignore[method-assign]
+    try:
+        trained(out, name, **changes)
+    except KeyboardInterrupt:
+        Trainer.run = take  # type: ignore[method-assign]
+    else:
+        raise AssertionError("never stopped")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from tfsparse.errors import UserError
 from tfsparse.runs import Run
 
 THREE = ("pruned", "lottery", "rigl")
+RARER = ("snfs", "revival", "recomputed", "hessian", "similarity")
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +26,26 @@ def folders(tmp_path_factory):
     one, two, workers = (root / name for name in ("one", "two", "workers"))
     synchronised = {**TWO_CPUS, "synchronised_batch_norm": True}
     finish(
-        start(one, {}, *THREE, "snfs", "revival", "normed"),
-        start(two, synchronised, *THREE, "snfs", "revival", "normed"),
-        *(start(workers, TWO_WORKERS, *THREE, cluster=own) for own in clusters(2)),
+        start(one, {}, *THREE, "normed", "streamed", "line", "curve"),
+        start(two, synchronised, *THREE, "normed", "resumed", "streamed", "line", "curve"),
+        *(
+            start(workers, TWO_WORKERS, *THREE, "streamed", "curve", cluster=own)
+            for own in clusters(2)
+        ),
         seconds=500,
     )
     return {"one": one, "mirrored": two, "multi_worker": workers}
+
+
+@pytest.fixture(scope="module")
+def rarer(folders):
+    """More runs, lines and analyses of `folders`, on one device and on two."""
+    finish(
+        start(folders["one"], {}, *RARER),
+        start(folders["mirrored"], TWO_CPUS, *RARER),
+        seconds=500,
+    )
+    return folders
 
 
 def losses(run):
@@ -43,19 +58,29 @@ def evaluations(run):
 
 @pytest.mark.parametrize(
     ("where", "name"),
-    [("mirrored", name) for name in (*THREE, "snfs", "revival", "normed")]
-    + [("multi_worker", name) for name in THREE],
+    [("mirrored", name) for name in (*THREE, "normed", "streamed")]
+    + [("multi_worker", name) for name in (*THREE, "streamed")],
 )
 def test_losses_and_masks_do_not_depend_on_the_replicas(folders, where, name):
+    assert_same_training(folders, where, name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["snfs", "revival"])
+def test_nor_do_those_of_rarer_methods(rarer, name):
+    assert_same_training(rarer, "mirrored", name)
+
+
+def assert_same_training(folders, where, name):
     alone, spread = (Run(folders[key] / name / "seed_0") for key in ("one", where))
-    assert len(losses(alone)) == (12 if name in ("snfs", "revival") else 50)
+    assert len(losses(alone)) == (50 if name in (*THREE, "normed") else 12)
     np.testing.assert_allclose(losses(spread), losses(alone), rtol=1e-4)
     # Keras' synchronised batch norm keeps the variance of the batch, the other one n / (n - 1) of
     # it, so evaluations differ a little more.
     tolerance = 1e-3 if name == "normed" else 1e-4
     np.testing.assert_allclose(evaluations(spread), evaluations(alone), rtol=tolerance)
     expected, found = alone.masks(), spread.masks()
-    assert expected and expected.keys() == found.keys()
+    assert expected.keys() == found.keys() and (expected or name == "streamed")
     for layer, mask in expected.items():
         np.testing.assert_array_equal(found[layer], mask)
     for key in ("test", "train"):
@@ -64,12 +89,54 @@ def test_losses_and_masks_do_not_depend_on_the_replicas(folders, where, name):
     assert found == pytest.approx(expected, rel=1e-2)
 
 
+def numbers(value):
+    """All numbers in nested JSON but those of the clock, in order."""
+    if isinstance(value, dict):
+        value = [value[key] for key in sorted(value) if "seconds" not in key]
+    if isinstance(value, list):
+        return [number for item in value for number in numbers(item)]
+    return [value] if isinstance(value, int | float) else []
+
+
+@pytest.mark.parametrize(
+    ("where", "name"), [("mirrored", "line"), ("mirrored", "curve"), ("multi_worker", "curve")]
+)
+def test_lines_and_curves_do_not_depend_on_the_replicas(folders, where, name):
+    assert_same_results(folders, where, name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["recomputed", "hessian", "similarity"])
+def test_nor_do_analyses(rarer, name):
+    assert_same_results(rarer, "mirrored", name)
+
+
+def assert_same_results(folders, where, name):
+    alone, spread = (Run(folders[key] / name / "seed_0") for key in ("one", where))
+    expected, found = (numbers(run.summary()) for run in (alone, spread))
+    assert len(expected) >= 10
+    # The ends are the strategies' own runs; those with batch norm differ by its running averages.
+    tolerance = {"recomputed": 1e-3, "hessian": 1e-2}.get(name, 5e-4)
+    np.testing.assert_allclose(found, expected, rtol=tolerance, atol=1e-3)
+    if name == "curve":
+        np.testing.assert_allclose(losses(spread), losses(alone), rtol=1e-4)
+
+
 def test_only_worker_0_writes(folders):
     written = {path.name for path in folders["multi_worker"].iterdir()}
-    assert written == set(THREE)
+    assert written == {*THREE, "streamed", "curve"}
     lines = Run(folders["multi_worker"] / "pruned" / "seed_0").metrics()
     steps = [line["step"] for line in lines if line["kind"] == "train"]
     assert steps == list(range(1, 51))
+
+
+def test_a_run_on_two_devices_that_was_stopped_ends_with_the_same_bits(folders):
+    whole, stopped = (Run(folders["mirrored"] / n / "seed_0") for n in ("normed", "resumed"))
+    assert losses(stopped) == losses(whole)
+    expected = whole.final_weights()
+    assert "bn/moving_variance" in expected
+    for name, value in stopped.final_weights().items():
+        np.testing.assert_array_equal(value, expected[name], err_msg=name)
 
 
 @pytest.mark.slow
