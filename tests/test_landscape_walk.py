@@ -1,5 +1,7 @@
 """The fast walk finds what a plain evaluation finds, for every model and in every mode."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -157,11 +159,14 @@ def test_every_t_sees_the_same_augmented_images(compiled):
         return Walk(model, points, images, compiled=compiled).run(rows).losses
 
     found = losses(rows)
-    np.testing.assert_array_equal(found[0], found[2])
-    np.testing.assert_array_equal(losses(rows[[3, 1, 0]]), found[[3, 1, 0]])
-    np.testing.assert_array_equal(losses(rows[:1]), found[:1])
-    assert not np.array_equal(losses(rows, seed=6), found)
-    assert not np.array_equal(losses(rows, augment=False), found)
+    # How many rows a product has may change the order of its sums, on some processors.
+    same = functools.partial(np.testing.assert_allclose, rtol=1e-6)
+    same(found[0], found[2])
+    same(losses(rows[[3, 1, 2, 0]]), found[[3, 1, 2, 0]])
+    same(losses(rows[[3, 1, 0]]), found[[3, 1, 0]])
+    same(losses(rows[:1]), found[:1])
+    assert not np.allclose(losses(rows, seed=6), found, rtol=1e-3)
+    assert not np.allclose(losses(rows, augment=False), found, rtol=1e-3)
 
 
 class Scale(keras.layers.Layer):
@@ -206,7 +211,7 @@ def test_groups_of_rows_give_the_same_and_are_kept(tmp_path, monkeypatch):
     ticks = []
     walk = Walk(model, points, images)
     found = walk.run(rows, ticks.append, tmp_path)
-    np.testing.assert_array_equal(found.losses, expected.losses)
+    np.testing.assert_allclose(found.losses, expected.losses, rtol=1e-6)
     np.testing.assert_array_equal(found.accuracy, expected.accuracy)
     assert sum(ticks) == walk.passes(len(rows)) == 7
     assert len(list(tmp_path.iterdir())) == 7
