@@ -24,7 +24,7 @@ def log_without_times(run):
     return [{k: v for k, v in line.items() if k not in TIMES} for line in run.metrics()]
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("optimizer", ["sgd", pytest.param("adam", marks=pytest.mark.slow)])
 def test_killed_runs_end_with_the_same_bits(tmp_path, optimizer):
     changes = {
         **PRUNED,
