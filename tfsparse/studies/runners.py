@@ -27,16 +27,22 @@ class Kind:
     run: Callable[[Piece], None]
 
 
+def _open_config(piece: Piece) -> dict[str, Any]:
+    """The piece's config, without what the study decides."""
+    data = dict(piece.config)
+    for key in ("name", "run_dir", "seed"):
+        if key in data:
+            raise UserError(f"config.{key}: the study decides it; remove the key")
+    return data
+
+
 def run_config(piece: Piece) -> RunConfig:
     """The training run that a piece of kind `train` is.
 
     Raises:
         UserError: a bad config, or one that sets what the study decides.
     """
-    data: dict[str, Any] = dict(piece.config)
-    for key in ("name", "run_dir", "seed"):
-        if key in data:
-            raise UserError(f"config.{key}: the study decides it; remove the key")
+    data = _open_config(piece)
     if piece.seed is None:
         raise UserError("expected axis `seed` in `over` of a training")
     root = piece.folder.parent.parent
@@ -77,10 +83,7 @@ def analysis_config(piece: Piece) -> AnalysisConfig:
     Raises:
         UserError: a bad config, or one that sets what the study decides.
     """
-    data: dict[str, Any] = dict(piece.config)
-    for key in ("name", "run_dir", "seed"):
-        if key in data:
-            raise UserError(f"config.{key}: the study decides it; remove the key")
+    data = _open_config(piece)
     data.update(name=piece.group, run_dir=str(piece.folder.parent), seed=piece.seed or 0)
     return check(data, AnalysisConfig, "config")
 
@@ -106,10 +109,7 @@ def path_config(piece: Piece) -> WalkConfig:
     Raises:
         UserError: a bad config, or one that sets what the study decides.
     """
-    data: dict[str, Any] = dict(piece.config)
-    for key in ("name", "run_dir", "seed"):
-        if key in data:
-            raise UserError(f"config.{key}: the study decides it; remove the key")
+    data = _open_config(piece)
     data.update(name=piece.group, run_dir=str(piece.folder.parent), seed=piece.seed or 0)
     config = check(data, PATHS[piece.kind], "config")
     if isinstance(config, CurveConfig) and config.sweep is not None:
