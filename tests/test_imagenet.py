@@ -77,6 +77,22 @@ def test_sources_are_runs_that_are_there():
 # ---- the dry run -----------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dry-run", "--devices", "0"], "expected numbers above 0"),
+        (["--dry-run", "--devices", "-1"], "expected numbers above 0"),
+        (["--dry-run", "--tflops", "nan"], "expected numbers above 0"),
+        (["--devices", "8"], "expected together with --dry-run"),
+        (["--tflops", "5"], "expected together with --dry-run"),
+    ],
+)
+def test_a_dry_run_with_a_wrong_machine_is_refused(arguments, message):
+    config = str(Path(door.__file__).parents[1] / "configs" / "pruned_80.json")
+    with pytest.raises(UserError, match=message):
+        door.main(["--config", config, *arguments])
+
+
 def test_an_estimate_by_hand():
     config = small_config("x", train={"steps": 100, "batch_size": 40})
     found = estimate(config, 2)

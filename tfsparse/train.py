@@ -20,7 +20,7 @@ def main(arguments: Sequence[str]) -> int:
         "--devices", type=int, metavar="N", help="for --dry-run: how many devices share a batch"
     )
     parser.add_argument(
-        "--tflops", type=float, default=10.0, metavar="RATE",
+        "--tflops", type=float, metavar="RATE",
         help="for --dry-run: what one device computes, in 10^12 FLOPs a second (default: 10)",
     )  # fmt: skip
     options = parser.parse_args(arguments)
@@ -32,11 +32,15 @@ def main(arguments: Sequence[str]) -> int:
     if options.dry_run:
         from tfsparse.training.estimate import estimate
 
-        devices = options.devices or max(1, len(config.distribution.devices))
-        if min(devices, options.tflops) <= 0:
+        named = max(1, len(config.distribution.devices))
+        devices = named if options.devices is None else options.devices
+        rate = 10.0 if options.tflops is None else options.tflops
+        if devices < 1 or not 0 < rate < float("inf"):
             parser.error("--devices and --tflops: expected numbers above 0")
-        print(estimate(config, devices).text(options.tflops * 1e12))
+        print(estimate(config, devices).text(rate * 1e12))
         return 0
+    if options.devices is not None or options.tflops is not None:
+        parser.error("--devices and --tflops: expected together with --dry-run")
 
     from tfsparse.training.run import train
     from tfsparse.training.tables import summary_table
