@@ -112,6 +112,18 @@ def test_every_mode(name, compiled, mode):
         assert found.accuracy[place] == accuracy
 
 
+@pytest.mark.parametrize("mode", ["batch", "running", "recomputed"])
+def test_rows_side_by_side_do_not_disturb_each_other(mode):
+    # oneDNN's fused batch norm and its convolution with bias and skip connection are not reentrant.
+    model = normed_model()
+    points, rows = two_points(model), line(np.linspace(0, 1, 16))
+    images = MemoryImages(made_data(45, 8), count=40, batch_size=16)
+    alone = Walk(model, points, images, batch_norm=mode, compiled=False, parallel=1).run(rows)
+    walk = Walk(model, points, images, batch_norm=mode, compiled=False, parallel=4)
+    for _ in range(25):
+        np.testing.assert_allclose(walk.run(rows).losses, alone.losses, rtol=1e-4, atol=1e-5)
+
+
 def test_a_curve_of_several_points_and_label_smoothing():
     model = normed_model()
     first, last = two_points(model)

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+import tf_keras as keras
+from made_paths import made_data
 from small import PRUNED, small_config, trained
 
 from tfsparse.config import OptimizerConfig, TrainConfig, check
@@ -12,7 +14,7 @@ from tfsparse.plan import make_plan
 from tfsparse.sparsity.layers import mask_variables, masked
 from tfsparse.sparsity.masks import random_mask
 from tfsparse.sparsity.subject import Subject
-from tfsparse.training.evaluation import evaluate
+from tfsparse.training.evaluation import Evaluator, evaluate
 from tfsparse.training.feeds import MemoryFeed
 from tfsparse.training.objective import cross_entropy, l2_term
 from tfsparse.training.optimizers import make_optimizer, make_rate
@@ -129,6 +131,21 @@ def test_each_epoch_sees_every_image_once_in_a_new_order():
     fixed = MemoryFeed(data, p, seed=0, shuffle=False)
     fixed.start(0)
     assert list(fixed._order.numpy()) == list(range(data.num_train))
+
+
+def test_batches_of_an_evaluation_do_not_disturb_each_other():
+    # A convolution with bias and skip connection is one kernel in oneDNN, which is not reentrant.
+    inputs = keras.Input((8, 8, 1))
+    x = keras.layers.Conv2D(4, 3, padding="same")(inputs)
+    for _ in range(3):
+        x = keras.layers.Add()([keras.layers.Conv2D(4, 3, padding="same")(x), x])
+        x = keras.layers.ReLU()(x)
+    outputs = keras.layers.Dense(10)(keras.layers.Flatten()(x))
+    model, data = keras.Model(inputs, outputs), made_data(2000, 8)
+    whole = evaluate(model, data, "train", 2000)["cross_entropy"]
+    evaluator = Evaluator(model, data, 20)
+    for _ in range(25):
+        np.testing.assert_allclose(evaluator("train")["cross_entropy"], whole, rtol=1e-5)
 
 
 def test_evaluation_counts_every_image_once():

@@ -8,6 +8,7 @@ convolution is left the whole loop over t is.
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import tensorflow as tf
@@ -47,6 +48,8 @@ class Program:
         steps = list(operations.steps[self._lead.length :])
         steps = [*self._lead.mixing(self._control_points), *steps]
         steps.append(self._judging(operations.output))
+        if self._parallel > 1:
+            steps = [_kept_apart(step, steps) for step in steps]
         self._result = steps[-1].output
         self._names = sorted({name for step in steps for name in step.weights})
         self.whole = whole = compiled and all(step.light for step in steps)
@@ -208,6 +211,20 @@ def _laid_apart(x: tf.Tensor, window: tuple[int, int]) -> list[tf.Tensor]:
     parts = tf.transpose(parts, [2, 4, 0, 1, 3, 5])
     return tf.unstack(
         tf.reshape(parts, [math.prod(window), -1, rows * columns * channels]), math.prod(window)
+    )
+
+
+def _kept_apart(step: Operation, steps: Sequence[Operation]) -> Operation:
+    """A sum with a bias that TensorFlow does not fuse with the sum that may follow it.
+
+    A convolution fused with its bias and a skip connection is one kernel, and oneDNN's keeps the
+    pointers of a call in itself: two rows at once would write into each other's memory.
+    """
+    readers = [other for other in steps if step.output in other.inputs]
+    if step.kind != "bias" or all(reader.kind == "relu" for reader in readers):
+        return step
+    return replace(
+        step, run=lambda x, w, recorded: tf.raw_ops.Snapshot(input=step.run(x, w, recorded))
     )
 
 
