@@ -114,7 +114,7 @@ def test_every_mode(name, compiled, mode):
 
 @pytest.mark.parametrize("mode", ["batch", "running", "recomputed"])
 def test_rows_side_by_side_do_not_disturb_each_other(mode):
-    # oneDNN's fused batch norm and its convolution with bias and skip connection are not reentrant.
+    # oneDNN's convolution with bias and skip connection, one kernel, is not reentrant.
     model = normed_model()
     points, rows = two_points(model), line(np.linspace(0, 1, 16))
     images = MemoryImages(made_data(45, 8), count=40, batch_size=16)

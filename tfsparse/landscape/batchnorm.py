@@ -10,11 +10,8 @@ from typing import Any, Literal
 
 import tensorflow as tf
 
-Mode = Literal["trained", "batch", "collected", "stored"]
-"""How an operation normalises: by its batch with the fused kernel, whose gradient is quicker; by
-its batch with plain operations; so, and keeping what it found; by given numbers. Rows of a walk run
-side by side, where the fused kernel must not be used: oneDNN's keeps the pointers of a call in
-itself, so that two calls at once write into each other's memory."""
+Mode = Literal["batch", "collected", "stored"]
+"""How an operation normalises: by its batch; so, and keeping what it found; by given numbers."""
 
 
 def normalise(layer: Any, mode: Mode) -> Any:
@@ -43,14 +40,18 @@ def normalise(layer: Any, mode: Mode) -> Any:
         channels = inputs.shape[-1]
         scale = weights[gamma] if layer.scale else tf.ones([channels])
         offset = weights[beta] if layer.center else tf.zeros([channels])
-        if mode == "trained" and inputs.shape.rank == 4:
-            return tf.compat.v1.nn.fused_batch_norm(
+        if inputs.shape.rank == 4:
+            outputs, mean, variance = tf.compat.v1.nn.fused_batch_norm(
                 inputs, scale, offset, epsilon=epsilon, is_training=True
-            )[0]
-        mean, variance = tf.nn.moments(inputs, list(range(inputs.shape.rank - 1)))
+            )
+            count = tf.cast(tf.size(inputs) // channels, tf.float32)
+            variance *= (count - 1) / count  # the kernel returns the unbiased one
+        else:
+            mean, variance = tf.nn.moments(inputs, list(range(inputs.shape.rank - 1)))
+            outputs = tf.nn.batch_normalization(inputs, mean, variance, offset, scale, epsilon)
         if mode == "collected":
             recorded[mean_name], recorded[variance_name] = mean, variance
-        return tf.nn.batch_normalization(inputs, mean, variance, offset, scale, epsilon)
+        return outputs
 
     return stored if mode == "stored" else by_batch
 

@@ -151,7 +151,7 @@ class _Maker:
             last = self._linear(layer, inputs, _convolution(layer), light=False)
         elif kind is layers.BatchNormalization and _is_plain(layer):
             light = self._mode == "stored" or (
-                self._mode != "collected" and len(layer.input_shape) == 2
+                self._mode == "batch" and len(layer.input_shape) == 2
             )
             run = normalise(layer, self._mode)
             last = self._append(inputs, self._parameters(layer), run, light)

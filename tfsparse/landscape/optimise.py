@@ -93,7 +93,7 @@ class CurveTrainer:
     ) -> None:
         self.batch_size, self.descent = batch_size, descent
         self._feed, self._chain, self._order = feed, chain, len(points) - 1
-        self._operations = take_apart(model, "trained")
+        self._operations = take_apart(model, "batch")
         self._variables = named_variables(model)
         trained = {v.ref() for v in model.trainable_variables}
         self._names = [name for name, v in self._variables.items() if v.ref() in trained]
