@@ -53,7 +53,11 @@ class MaskedDense(_MaskedKernel, keras.layers.Dense):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         inputs = tf.cast(inputs, self.compute_dtype)
-        outputs = tf.tensordot(inputs, self.masked_kernel, axes=1)
+        kernel = self.masked_kernel
+        if inputs.shape.rank == 2:
+            outputs = tf.matmul(inputs, kernel)  # XLA fuses more around it
+        else:
+            outputs = tf.tensordot(inputs, kernel, axes=1)
         if self.use_bias:
             outputs = tf.nn.bias_add(outputs, self.bias)
         return outputs if self.activation is None else self.activation(outputs)
