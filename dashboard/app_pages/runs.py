@@ -118,9 +118,9 @@ def rows(table: pd.DataFrame) -> pd.DataFrame:
         selection_mode="multi-row",
         height=min(38 + 35 * len(shown), 640),
         column_config={
-            "run": column.TextColumn("Run", width=260, pinned=True),
+            "run": column.TextColumn("Run", width=240, pinned=True),
             "state": column.TextColumn("State", width="small"),
-            "method": column.TextColumn("Method", width="medium"),
+            "method": column.TextColumn("Method", width=140),
             "model": column.TextColumn("Model"),
             "data": column.TextColumn("Data", width="small"),
             "sparsity": column.NumberColumn(
