@@ -81,7 +81,7 @@ class Evaluator:
         size = -(-min(self._batch_size, int(labels.shape[0])) // replicas)
         entropy = right = tf.constant(0.0, tf.float64)
         for start in tf.range(number * size, count, replicas * size):
-            # Some of oneDNN's fused kernels must not run for two batches at once.
+            # oneDNN's convolution with bias and skip connection is not reentrant.
             tf.autograph.experimental.set_loop_options(parallel_iterations=1)
             index = start + tf.range(size)
             valid = tf.cast(index < count, tf.float32)  # the last batch is filled up
