@@ -117,7 +117,7 @@ def plain_fit(model: str, data: InMemoryData) -> Callable[[], float]:
     return run
 
 
-def table(repeats: int = 40) -> list[str]:
+def table(repeats: int = 25) -> list[str]:
     """A line per network and pair."""
     lines = [f"{'network':15}{'pair':18}{'us a step':>22}{'ratio':>9}   target"]
     for model, shape in SHAPES.items():
