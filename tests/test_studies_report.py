@@ -121,6 +121,23 @@ def test_figures_can_be_drawn_from_the_folder(tmp_path: Path) -> None:
         assert "A made-up figure" in json.dumps(spec)
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [(0.905, 0.9505, "drawn at the edge: 4 below and 2 above the axis"),
+     (0.905, 1.0, "drawn at the edge: 4 below the axis"),
+     (0.9, 1.0, ""),
+     (None, None, "")],
+)  # fmt: skip
+def test_the_chart_says_what_its_edges_hide(
+    tmp_path: Path, low: float | None, high: float | None, words: str
+) -> None:
+    plan = finished(tmp_path)
+    write_report(plan, "c")
+    spec = draw("against", read_results(plan.out), {"low": low, "high": high}).to_dict()
+    line = spec["title"]["subtitle"][-1]
+    assert line.endswith(words) and ("drawn at the edge" in line) == bool(words)
+
+
 def test_panels_and_dead_points(tmp_path: Path) -> None:
     pieces = study()["pieces"]
     for template in pieces:

@@ -7,7 +7,14 @@ from typing import Any
 import altair as alt
 
 from tfsparse.charts.study_data import StudyData
-from tfsparse.charts.style import finish, message_chart, method_color, method_dash, method_style
+from tfsparse.charts.style import (
+    LINE_SYMBOL,
+    finish,
+    message_chart,
+    method_color,
+    method_dash,
+    method_style,
+)
 
 
 def against(
@@ -33,8 +40,9 @@ def against(
         x_title: words at the horizontal axis.
         x_percent: write the places in percent.
         x_log_rest: put places at -log10(1 - x), so that 0.9, 0.99 and 0.999 are equally far apart.
-        low: lower end of the vertical axis; points below it are drawn at its edge.
-        high: upper end.
+        low: lower end of the vertical axis; what lies below is drawn at its edge, and the words
+            above the chart say so.
+        high: upper end, likewise.
         paper: draw the paper's numbers as hollow diamonds.
     """
     rows = [row for row in data.table if row["measure"] == measure and row["n"]]
@@ -64,7 +72,10 @@ def against(
     return finish(
         alt.hconcat(*charts, spacing=28) if len(charts) > 1 else charts[0],
         title=data.title,
-        subtitle=[data.subtitle, _legend_words(data, measure, paper)],
+        subtitle=[
+            data.subtitle,
+            _legend_words(data, measure, paper) + _edge_words(rows, low, high),
+        ],
         description=f"{data.title}: {facts['label']} against {x}",
     )
 
@@ -84,6 +95,15 @@ def _legend_words(data: StudyData, measure: str, paper: bool) -> str:
     if paper and any(row["measure"] == measure for row in data.reference):
         words += ", hollow diamond: the paper"
     return words
+
+
+def _edge_words(rows: list[dict[str, Any]], low: float | None, high: float | None) -> str:
+    values = [value for row in rows for value in row["values"]]
+    below = sum(low is not None and value < low for value in values)
+    above = sum(high is not None and value > high for value in values)
+    parts = [f"{below} below" if below else "", f"{above} above" if above else ""]
+    words = " and ".join(part for part in parts if part)
+    return f"; replicates drawn at the edge: {words} the axis" if words else ""
 
 
 def _panel_chart(
@@ -131,7 +151,7 @@ def _panel_chart(
         return alt.Y(field=field, type="quantitative", title=facts["label"], scale=scale,
                      axis=axis_y)  # fmt: skip
 
-    legend = alt.Legend(title=None, labelExpr=_label_words(series))
+    legend = alt.Legend(title=None, labelExpr=_label_words(series), **LINE_SYMBOL)
     colour = method_color(series, "series", legend=legend)
     dash = method_dash(series, "series", legend=legend)
     number = ".2%" if facts.get("percent") else ".4g"
