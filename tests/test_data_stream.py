@@ -46,13 +46,15 @@ def photos(tmp_path_factory):
 
 
 def numbers(data: StreamedData, batches: tf.data.Dataset) -> list[list[int]]:
-    """The images' numbers, batch by batch."""
+    """The images' numbers, batch by batch, of pixels or of the model's input."""
     statistics = data.recipe.preprocessing.statistics
-    pixels = [
-        np.rint((images.numpy()[:, 0, 0, 0] * statistics.std[0] + statistics.mean[0]) * 255)
-        for images, _ in batches
-    ]
-    return [batch.astype(int).tolist() for batch in pixels]
+
+    def pixels(images: np.ndarray) -> np.ndarray:
+        if images.dtype == np.uint8:
+            return images
+        return np.rint((images * statistics.std[0] + statistics.mean[0]) * 255)
+
+    return [pixels(images.numpy()[:, 0, 0, 0]).astype(int).tolist() for images, _ in batches]
 
 
 def flat(batches: list[list[int]]) -> list[int]:
@@ -205,7 +207,8 @@ def test_training_crops_are_random_and_evaluation_crops_are_not(photos):
     assert not np.array_equal(one, other)
     fixed = streamed(photos, "imagenet2012", image_size=16, shuffle=False, augment=False)
     plain = next(iter(fixed.train_batches(36, epoch=0, seed=0)))[0]
-    assert np.array_equal(plain, next(iter(fixed.evaluation_batches("train", 36)))[0])
+    expected = next(iter(fixed.evaluation_batches("train", 36)))[0]
+    assert fixed.standardise(plain).numpy() == pytest.approx(expected.numpy(), abs=1e-6)
     assert fixed.description()["augmentation"] is None
 
 
@@ -218,6 +221,19 @@ def test_a_streamed_image_is_the_image_held_in_memory(grey):
     assert data.input_shape == held.input_shape == (12, 12, 1)
     own = data.recipe.preprocessing(held.test.images)
     assert images.numpy() == pytest.approx(own.numpy(), abs=1e-6)
+
+
+@pytest.mark.parametrize(("size", "dtype"), [(8, tf.uint8), (12, tf.float32)])
+def test_training_pixels_are_standardised_as_those_held_in_memory(grey, size, dtype):
+    options = {"image_size": size, "shuffle": False, "validation_fraction": 0.0}
+    held = load_data(DataConfig(name="made", data_dir=str(grey), **options), seed=0)
+    assert isinstance(held, InMemoryData)
+    data = streamed(grey, stream=True, **options)
+    pixels, labels = next(iter(data.train_batches(110, epoch=0, seed=0)))
+    assert pixels.dtype == dtype
+    assert np.array_equal(labels, held.train.labels)
+    expected = data.recipe.preprocessing(held.train.images)
+    assert data.standardise(pixels).numpy() == pytest.approx(expected.numpy(), abs=1e-6)
 
 
 def test_only_what_is_too_large_for_memory_is_streamed_unasked(grey, monkeypatch):

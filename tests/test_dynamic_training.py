@@ -11,13 +11,14 @@ import tf_keras as keras
 from small import small_config, trained
 
 from tfsparse.data import load_data
+from tfsparse.landscape.images import make_images
 from tfsparse.methods import init_seed, prepare
 from tfsparse.models import build
 from tfsparse.plan import make_plan
 from tfsparse.sparsity.at_init import masks_at_init
 from tfsparse.sparsity.mask_facts import mask_hash
 from tfsparse.training.feeds import StreamFeed
-from tfsparse.training.run import make_trainer
+from tfsparse.training.run import first_batch, make_trainer
 from tfsparse.training.trainer import Trainer
 
 SMALL = {"data": {"image_size": 8}, "model": {"name": "lenet_300_100", "width": 0.1}}
@@ -172,6 +173,24 @@ def test_looking_at_a_streamed_batch_does_not_use_it_up(tmp_path):
     peeks = {0, 2, per_epoch - 1, per_epoch, 2 * per_epoch - 1}
     assert labels_of(feed(), 2 * per_epoch, peeks) == plain
     assert labels_of(feed(), 2 * per_epoch, peeks, passed={2}) == plain[:2] + plain[3:]
+
+
+def test_a_streamed_step_sees_the_numbers_of_one_from_memory(tmp_path):
+    """Pixels of a stream are standardised in the step; in memory they stay uint8 until then."""
+    batches = []
+    for stream in (False, True):
+        config = small_config(
+            tmp_path, data={"stream": stream, "shuffle": False, "validation_fraction": 0.0}
+        )
+        data = load_data(config.data, seed=0)
+        batches.append(first_batch(config, make_plan(config.train, data.num_train), data))
+    (images, labels), (streamed, same) = batches
+    assert np.array_equal(labels, same)
+    # Mean and deviation of a streamed set are those of its first images alone.
+    assert streamed.numpy() == pytest.approx(images.numpy(), abs=0.01)
+    path = make_images(data, count=32, batch_size=32, augment=True, seed=0)  # the streamed set
+    on_the_path, _ = next(iter(path))
+    assert on_the_path.numpy() == pytest.approx(streamed.numpy(), abs=1e-6)
 
 
 def test_rigl_trains_on_streamed_images(tmp_path):

@@ -20,8 +20,12 @@ class FixedSizeRecipe:
         return self.preprocessing.input_shape
 
     def for_training(self, encoded: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Encoded bytes and int32 [2] -> float32 [*input_shape]."""
-        return self.preprocessing.augment(self._decode(encoded), seed)[0]
+        """Encoded bytes and int32 [2] -> pixels [*input_shape] that `standardise` takes."""
+        return self.preprocessing.augment_pixels(self._decode(encoded), seed)[0]
+
+    def standardise(self, images: tf.Tensor) -> tf.Tensor:
+        """Pixels [b, *input_shape] -> float32 of the same shape."""
+        return self.preprocessing.standardise(images)
 
     def for_evaluation(self, encoded: tf.Tensor) -> tf.Tensor:
         """Encoded bytes -> float32 [*input_shape]."""
@@ -53,16 +57,21 @@ class CropRecipe:
         return (self.size, self.size, self.channels)
 
     def for_training(self, encoded: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Encoded bytes and int32 [2] -> float32 [*input_shape]."""
+        """Encoded bytes and int32 [2] -> pixels [*input_shape] that `standardise` takes."""
         if not self.augments:
-            return self.for_evaluation(encoded)
-        image = decode_random(encoded, seed, size=self.size, channels=self.channels, jpeg=self.jpeg)
-        return self._preprocessing()(image[tf.newaxis])[0]
+            return self._center(encoded)
+        return decode_random(encoded, seed, size=self.size, channels=self.channels, jpeg=self.jpeg)
+
+    def standardise(self, images: tf.Tensor) -> tf.Tensor:
+        """Pixels [b, *input_shape] -> float32 of the same shape."""
+        return self._preprocessing().standardise(images)
 
     def for_evaluation(self, encoded: tf.Tensor) -> tf.Tensor:
         """Encoded bytes -> float32 [*input_shape]."""
-        image = decode_center(encoded, size=self.size, channels=self.channels, jpeg=self.jpeg)
-        return self._preprocessing()(image[tf.newaxis])[0]
+        return self.standardise(self._center(encoded)[tf.newaxis])[0]
+
+    def _center(self, encoded: tf.Tensor) -> tf.Tensor:
+        return decode_center(encoded, size=self.size, channels=self.channels, jpeg=self.jpeg)
 
     def _preprocessing(self) -> Preprocessing:
         return Preprocessing(self.input_shape, self.input_shape, self.statistics)

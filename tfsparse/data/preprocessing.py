@@ -76,15 +76,19 @@ class Preprocessing:
 
     def __call__(self, images: tf.Tensor) -> tf.Tensor:
         """uint8 [b, *stored_shape] -> float32 [b, *input_shape], the same on every call."""
-        return self._standardise(self._resize(images))
+        return self.standardise(self._resize(images))
 
     def augment(self, images: tf.Tensor, seed: tf.Tensor, part: Part = (0, 1)) -> tf.Tensor:
         """As a call, after a random crop and flip that depend on `seed` (int32 [2]) and an
         image's place alone; `images` are the i-th of n equal parts of a batch."""
+        return self.standardise(self.augment_pixels(images, seed, part))
+
+    def augment_pixels(self, images: tf.Tensor, seed: tf.Tensor, part: Part = (0, 1)) -> tf.Tensor:
+        """What `augment` standardises: [b, *input_shape], uint8 unless resized to float32."""
         resized = self._resize(images)
         if self.augments:
             resized = pad_crop_flip(resized, seed, pad=self.pad, flip=self.flip, part=part)
-        return self._standardise(resized)
+        return resized
 
     def _resize(self, images: tf.Tensor) -> tf.Tensor:
         if self.stored_shape == self.input_shape:
@@ -95,7 +99,8 @@ class Preprocessing:
         images = tf.einsum("rh,bhwc->brwc", tf.constant(rows), images)
         return tf.einsum("sw,brwc->brsc", tf.constant(columns), images)
 
-    def _standardise(self, images: tf.Tensor) -> tf.Tensor:
+    def standardise(self, images: tf.Tensor) -> tf.Tensor:
+        """Pixels in 0..255 of any dtype [b, *input_shape] -> float32 of the same shape."""
         # One scale and offset for each number of a row: broadcasting along a whole row takes a
         # quarter of the time of broadcasting along three channels.
         _, width, channels = self.input_shape

@@ -34,7 +34,12 @@ class Stretch:
 
 @dataclasses.dataclass(frozen=True)
 class StreamedData:
-    """Three disjoint stretches of a set, and their batches in model-input form."""
+    """Three disjoint stretches of a set and their batches.
+
+    Batches for evaluation are the model's input. Those for training are pixels that the step
+    standardises: the host's cores have the decoding to do, and uint8 is a quarter of the bytes
+    to send to an accelerator.
+    """
 
     image_set: ImageSet
     train: Stretch
@@ -76,7 +81,10 @@ class StreamedData:
     def train_batches(
         self, batch_size: int, *, epoch: int, seed: int, skip: int = 0, shard: Shard = (0, 1)
     ) -> tf.data.Dataset:
-        """The batches of one epoch: float32 [b, *input_shape] and int32 [b], b static.
+        """The batches of one epoch: pixels [b, *input_shape] and int32 [b], b static.
+
+        Pixels are in 0..255, float32 where they were resized and uint8 elsewhere; `standardise`
+        makes the model's input of them.
 
         Order and augmentation depend on `seed` and `epoch` alone. `skip` leaves out the first
         batches, whose images are read but never decoded. `batch_size` is that of all workers
@@ -113,6 +121,10 @@ class StreamedData:
             .prefetch(tf.data.AUTOTUNE)
             .with_options(_options())
         )
+
+    def standardise(self, images: tf.Tensor) -> tf.Tensor:
+        """Pixels of `train_batches` -> float32 [b, *input_shape], the model's input."""
+        return self.recipe.standardise(images)
 
     def evaluation_batches(
         self, split: Part, batch_size: int, *, shard: Shard = (0, 1)

@@ -98,7 +98,9 @@ class StreamedImages:
     def __iter__(self) -> Iterator[Batch]:
         seed = named_seed(self._seed, "path_images")
         if self._augment:
-            batches = self._data.train_batches(self.batch_size, epoch=0, seed=seed)
+            batches = self._data.train_batches(self.batch_size, epoch=0, seed=seed).map(
+                lambda pixels, labels: (self._data.standardise(pixels), labels)
+            )
         else:
             batches = self._data.evaluation_batches("train", self.batch_size)
         with self._data.reading():

@@ -123,9 +123,9 @@ class StreamFeed:
         return images, labels
 
     def prepare(self, images: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-        """The images as they are: the pipeline has prepared them."""
+        """The pipeline's pixels as the model's input, float32; it has augmented them."""
         del step
-        return images
+        return self._data.standardise(images)
 
     def peek(self, step: int) -> Batch:
         """The batch of `step`; it is held back for the step, since no pipeline goes backwards."""
