@@ -28,7 +28,7 @@ def log_without_times(run):
 def test_killed_runs_end_with_the_same_bits(tmp_path, optimizer):
     changes = {
         **PRUNED,
-        "train": {"steps": 900, "checkpoint_every": 7, "log_every": 10, "evaluate_every": 30},
+        "train": {"steps": 450, "checkpoint_every": 7, "log_every": 10, "evaluate_every": 30},
         "data": {"augment": True},
     }
     if optimizer == "adam":
@@ -42,7 +42,7 @@ def test_killed_runs_end_with_the_same_bits(tmp_path, optimizer):
     subprocess.run(command(tmp_path / "whole.json"), check=True, capture_output=True)
 
     chance = random.Random(optimizer)
-    steps = sorted(chance.randrange(1, 850) for _ in range(KILLS))
+    steps = sorted(chance.randrange(1, 400) for _ in range(KILLS))
     for step in steps:
         process = subprocess.Popen(
             command(tmp_path / "killed.json"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
