@@ -69,13 +69,16 @@ def plan_of(folder: Path, value: Mapping[str, Any] | None = None, preset: str = 
     return make_plan(read_study(path, preset), folder / "out")
 
 
-def finish(piece: Piece, accuracy: float | None = None, seconds: float = 2.0) -> None:
-    """Leave the summary of a finished piece; pruned is at 0.95 and scratch at 0.9, by seed."""
+def finish(
+    piece: Piece, accuracy: float | None = None, seconds: float = 2.0, commit: str = "a1b2c3"
+) -> None:
+    """Leave what a finished piece leaves; pruned is at 0.95 and scratch at 0.9, by seed."""
     if accuracy is None:
         accuracy = {"pruned": 0.95, "scratch": 0.9}.get(piece.series, 0.5)
         accuracy += 0.001 * (piece.seed or 0)
     piece.folder.mkdir(parents=True, exist_ok=True)
     summary = {"kind": "training", "test": {"accuracy": accuracy}, "seconds": seconds}
+    (piece.folder / "environment.json").write_text(json.dumps({"commit": commit}))
     (piece.folder / "summary.json").write_text(json.dumps(summary))
 
 

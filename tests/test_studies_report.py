@@ -41,7 +41,8 @@ def test_the_report_is_complete(tmp_path: Path) -> None:
     assert (first["n"], first["paper"], first["paper_source"]) == ("2", "0.95", "made up")
     assert float(first["mean"]) == pytest.approx(0.9505)
     assert float(first["std"]) == pytest.approx(0.000707, abs=1e-6)
-    assert first["command"] == "python -m tfsparse.reproduce --config x.json" and first["commit"]
+    assert first["command"] == "python -m tfsparse.reproduce --config x.json"
+    assert first["commit"] == "a1b2c3"
     assert rows[1]["paper"] == ""
 
     claims = json.loads((plan.out / "claims.json").read_text())
@@ -50,11 +51,25 @@ def test_the_report_is_complete(tmp_path: Path) -> None:
     text = (plan.out / "report.md").read_text()
     assert "| **holds** | Pruning is better. |" in text
     assert "| 0.8 | pruned | 2 | 95.05 | 0.07 | 95.00 | 95.10 | 95.00 |" in text
-    assert "Made by `python -m tfsparse.reproduce --config x.json` at commit" in text
+    assert "Made by `python -m tfsparse.reproduce --config x.json` at commit a1b2c3." in text
     summary = json.loads((plan.out / "summary.json").read_text())
     assert summary["kind"] == "study" and summary["verdicts"] == {"gap": "holds"}
     assert summary["seconds"] == 16.0
     assert (plan.out / "figure.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_report_names_the_commits_the_pieces_ran_at(tmp_path: Path) -> None:
+    plan = finished(tmp_path)
+    finish(plan.pieces["pruned_0.8/seed_0"], commit="d4e5f6+")
+    others = [plan.pieces[f"scratch_0.9/seed_{seed}"].folder for seed in (0, 1)]
+    (others[0] / "environment.json").unlink()
+    installed = {"commit": None, "packages": {"tfsparse": "1.2"}}
+    (others[1] / "environment.json").write_text(json.dumps(installed))
+    write_report(plan, "c")
+    report = (plan.out / "report.md").read_text()
+    for words in ("a1b2c3 (5 pieces)", "d4e5f6+ (1 piece)", "unknown (1 piece)",
+                  "tfsparse 1.2 (1 piece)"):  # fmt: skip
+        assert words in read_results(plan.out).subtitle and words in report
 
 
 def test_a_report_of_half_a_study_says_so(tmp_path: Path) -> None:

@@ -125,6 +125,7 @@ CONFIG: dict[str, Any] = {
         "tickColor": "#9aa0a6",
         "labelOverlap": True,
         "labelLimit": 220,
+        "labelSeparation": 6,
     },
     "legend": {
         "labelColor": INK,

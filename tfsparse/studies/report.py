@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tfsparse import __version__, files
+from tfsparse import files
 from tfsparse.charts.export import save
 from tfsparse.charts.study_data import StudyData
 from tfsparse.charts.study_figures import draw
-from tfsparse.environment import commit, environment, now
+from tfsparse.environment import environment, now
 from tfsparse.studies.claims import check_claims
 from tfsparse.studies.estimate import recorded_seconds
 from tfsparse.studies.ledger import Ledger
 from tfsparse.studies.observations import Observation, group, observe
+from tfsparse.studies.origin import Origin, origin_of
 from tfsparse.studies.plan import Plan
 from tfsparse.studies.table import (
-    Origin,
     Row,
     as_csv,
     as_markdown,
@@ -75,7 +75,7 @@ def write_report(plan: Plan, command: str) -> Report:
     observations = observe(plan)
     table = rows(plan, group(plan, observations))
     claims = check_claims(plan, observations)
-    origin = Origin(command, commit() or f"unknown (tfsparse {__version__})")
+    origin = origin_of(plan, command)
     states = count_states(plan)
     data = _study_data(plan, table, origin, states)
 

@@ -3,23 +3,15 @@
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from tfsparse.charts.words import MISSING, markdown_table
 from tfsparse.studies.observations import Group
+from tfsparse.studies.origin import Origin
 from tfsparse.studies.plan import Plan
 from tfsparse.studies.statistics import describe
 
 Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where a table comes from."""
-
-    command: str
-    commit: str
 
 
 def rows(plan: Plan, groups: Sequence[Group]) -> list[Row]:
