@@ -17,8 +17,7 @@ def check_claim(
 ) -> dict[str, Any]:
     """The claim with our numbers and the verdict, as JSON values."""
     points = CHECKS[claim.check](claim, plan, observations)
-    # The place that speaks loudest against the claim stands for it.
-    weakest = min(points, key=_room)
+    weakest = min(points, key=_against)
     verdict = combine(points)
     return {
         "name": claim.name,
@@ -37,6 +36,12 @@ def check_claim(
 def check_claims(plan: Plan, observations: Sequence[Observation]) -> list[dict[str, Any]]:
     """Every claim of the study, in its order."""
     return [check_claim(claim, plan, observations) for claim in plan.config.claims]
+
+
+def _against(point: Point) -> tuple[bool, float]:
+    """Least for the place that speaks loudest against the claim and stands for it: one at which
+    it fails comes before a wider interval that decides nothing."""
+    return not point.fails, _room(point)
 
 
 def _room(point: Point) -> float:

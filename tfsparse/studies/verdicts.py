@@ -29,6 +29,11 @@ class Point:
         """The verdict at this place alone."""
         return decide(self.interval, self.claimed)
 
+    @property
+    def fails(self) -> bool:
+        """Whether the claim fails here at the corrected level, and with it everywhere."""
+        return decide(self.strict, self.claimed) == "does not hold"
+
 
 def decide(interval: Interval, claimed: tuple[float, float]) -> Verdict:
     """Where an interval lies to the open range `claimed`.
@@ -50,6 +55,6 @@ def combine(points: Sequence[Point]) -> Verdict:
     """Holds at every place, fails at one of them (corrected level), or neither."""
     if points and all(point.verdict == "holds" for point in points):
         return "holds"
-    if any(decide(point.strict, point.claimed) == "does not hold" for point in points):
+    if any(point.fails for point in points):
         return "does not hold"
     return "not decided"
