@@ -282,7 +282,13 @@ def test_near_levels(tmp_path: Path) -> None:
     near = {"a": {0.8: [0.699, 0.801, 0.9, 0.6, 0.505, 0.98, 0.99]}}
     result = claim_of(tmp_path, near, **claim)
     assert result["verdict"] == "holds"
-    assert result["points"][0]["claimed"][0] == pytest.approx(9 * 0.02 / 0.95)
+    # Of [0.2, 0.95], 0.2 being where this measure calls a network dead.
+    assert result["points"][0]["claimed"][0] == pytest.approx((7 * 0.02 + 0.01) / 0.75)
+    assert result["points"][0]["of"]["n"] == 5
+    dead = {"a": {0.8: [0.0980, 0.1135, 0.0980, 0.1, 0.65, 0.75]}}
+    beside = claim_of(tmp_path, dead, **claim)
+    assert beside["verdict"] == "not decided" and "n = 2" in beside["detail"]
+    assert "4 dead" in beside["detail"]
     assert claim_of(tmp_path, {"a": {0.8: [0.98, 0.99]}}, **claim)["verdict"] == "not decided"
 
 

@@ -17,11 +17,12 @@ at one, at a level divided by the number of places.
 | share | the part of replicates (over all places) above / below a number is between low and high |
 | spread | replicates of `of` lie farther from their median than those of `than`, by margin |
 | unrelated | the rank correlation of the measure with `along` within +- margin |
-| near_levels | replicates below `below` lie near one of `levels` more often than by chance |
+| near_levels | living replicates below `below` lie near one of `levels`, not by chance alone |
 """
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tfsparse.config.study import ClaimConfig
@@ -147,10 +148,13 @@ def _near_levels(
 ) -> list[Point]:
     of = _pooled(claim, plan, observations)
     assert claim.below is not None  # checked by the config
-    stuck = [value for value in of.values if value < claim.below]
+    # A dead network has an accuracy near one class's share for whatever reason it died.
+    floor = plan.config.measures[claim.measure].dead_below or 0.0
+    stuck = tuple(value for value in of.values if floor <= value < claim.below)
     near = sum(min(abs(value - level) for level in claim.levels) <= claim.tolerance
                for value in stuck)  # fmt: skip
-    chance = covered(claim.levels, claim.tolerance, 0.0, claim.below)
+    chance = covered(claim.levels, claim.tolerance, floor, claim.below)
+    of = replace(of, values=stuck)
 
     def estimate(confidence: float) -> Interval:
         if not stuck:
