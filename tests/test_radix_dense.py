@@ -268,6 +268,6 @@ def test_takes_inputs_of_higher_rank():
 def test_the_tile_follows_the_measurement():
     band, closing = radix_net([[10, 10]], [8, 30, 1]).layers
     assert (choose_tile(band), choose_tile(closing)) == (5, 10)
-    assert choose_tile(RadixLayer(100, 10, 1, 80, 80)) == 1
-    assert choose_tile(RadixLayer(1000, 100, 1, 8, 8)) == 10
+    assert choose_tile(RadixLayer(100, 10, 1, 80, 80)) == 2
+    assert choose_tile(RadixLayer(1000, 100, 1, 8, 8)) == 20
     assert choose_tile(RadixLayer(100, 10, 1, 8, 3)) == 10

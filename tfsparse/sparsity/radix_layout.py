@@ -15,7 +15,7 @@ import numpy as np
 from tfsparse.errors import UserError
 from tfsparse.sparsity.topologies import RadixLayer
 
-_LEAST_COLUMNS = 80
+_LEAST_COLUMNS = 120
 """Outputs per block below which matrix products were measured to lose speed. Larger tiles waste
 work on the shared square (a share T/r), smaller ones copy the inputs more often (r/T times)."""
 
