@@ -93,7 +93,7 @@ def layer_table(*, quick: bool) -> list[str]:
     rows = [f"{'milliseconds, batch 128':34}{head}   ratio  ratio xla"]
     while cases:  # each layer is freed before the next is built
         name = next(iter(cases))
-        repeats = 6 if "000x8000" in name or "30000" in name else 15
+        repeats = 12 if "000x8000" in name or "30000" in name else 60
         rows.append(compare(name, cases.pop(name), repeats))
         print(rows[-1], flush=True)
     return rows
