@@ -13,6 +13,8 @@ import streamlit as st
 
 from tfsparse import files
 from tfsparse.charts import between, export, inside, logs, study, tables
+from tfsparse.charts.paths import decomposition_chart, path_chart
+from tfsparse.charts.plane import plane_chart
 from tfsparse.charts.series import Source
 from tfsparse.charts.sparsity import layer_gradient_chart, layer_sparsity_chart
 from tfsparse.charts.training import training_chart
@@ -184,6 +186,38 @@ def result(root: Path, name: str) -> between.Result:
 @st.cache_data(max_entries=512, show_spinner=False)
 def _result(folder: str, root: str, changed_with: tuple[Stamp, ...]) -> between.Result:
     return between.read_result(folder, root)
+
+
+def result_specs(root: Path, name: str, term: str, *, log_scale: bool) -> dict[str, Any]:
+    """The charts of a result as specifications, drawn once per state of its files.
+
+    Keys: `path` and `plane`, each only where there is something to draw, and `parts`: path ->
+    the decomposition of its loss.
+    """
+    folder = inside.inside(root, name)
+    stamps = tuple(stamp(folder / name) for name in between.FILES)
+    return _result_specs(str(folder), str(root), stamps, term, log_scale)
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _result_specs(
+    folder: str, root: str, changed_with: tuple[Stamp, ...], term: str, log_scale: bool
+) -> dict[str, Any]:
+    result = _result(folder, root, changed_with)
+    points, ends = result.points, {"start": result.start, "end": result.end}
+    specs: dict[str, Any] = {"parts": {}}
+    if not result.plane.empty:
+        chart = plane_chart(result.plane, result.drawn, term, log_scale=True, width=540)
+        specs["plane"] = export.to_spec(chart, validate=False)
+    if points.empty or result.kind == "analysis":
+        return specs
+    log_scale = log_scale and term != "accuracy"
+    chart = path_chart(points, term, log_scale=log_scale, width="container", **ends)
+    specs["path"] = export.to_spec(chart, validate=False)
+    for path in map(str, dict.fromkeys(points["path"]) if "path" in points else ["line"]):
+        chart = decomposition_chart(points, path=path, width="container", title=path, **ends)
+        specs["parts"][path] = export.to_spec(chart, validate=False)
+    return specs
 
 
 def figure(folder: Path) -> tuple[dict[str, Any], str | None]:

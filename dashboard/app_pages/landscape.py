@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path, PurePath
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -12,8 +13,7 @@ from dashboard import load, settings, show
 from dashboard.url import PageState
 from tfsparse.charts import export
 from tfsparse.charts.between import KINDS, Result, verdict_rows
-from tfsparse.charts.paths import LABELS, TERMS, decomposition_chart, path_chart
-from tfsparse.charts.plane import plane_chart
+from tfsparse.charts.paths import LABELS, TERMS
 
 ANY = "any solution"
 COMMAND = (
@@ -62,7 +62,8 @@ def main() -> None:
         term=term,
         log=log,
     )
-    show_result(results[chosen], term, log)
+    specs = load.result_specs(root, chosen, term, log_scale=log)
+    show_result(results[chosen], term, specs)
 
 
 def choose_ends(state: PageState, results: dict[str, Result]) -> list[str]:
@@ -86,7 +87,7 @@ def run_name(path: str) -> str:
     return "/".join(PurePath(path).parts[-2:])
 
 
-def show_result(result: Result, term: str, log: bool) -> None:
+def show_result(result: Result, term: str, specs: dict[str, Any]) -> None:
     """One result: chart, decomposition, verdicts beside them."""
     for text in result.problems:
         show.problem(text)
@@ -95,32 +96,22 @@ def show_result(result: Result, term: str, log: bool) -> None:
         return
     left, right = st.columns([3, 2])
     with left:
-        if not result.points.empty:
-            figure = path_chart(
-                result.points, term, start=result.start, end=result.end,
-                log_scale=log and term != "accuracy", width="container",
-            )  # fmt: skip
-            show.chart(figure, f"landscape:{term}")
-        if not result.plane.empty:
-            figure = plane_chart(result.plane, result.drawn, term, log_scale=True, width=540)
-            show.chart(figure, f"landscape:plane:{term}")
+        for name in ("path", "plane"):
+            if name in specs:
+                show.chart(specs[name], f"landscape:{name}:{term}")
         picture(result)
     with right:
         for path, verdict in result.verdicts.items():
             st.subheader(path.capitalize())
             rows = pd.DataFrame(verdict_rows(verdict, term), columns=["verdict", "value"])
             st.dataframe(rows, hide_index=True, key=f"landscape:verdict:{path}")
-    if result.points.empty:
+    if not specs["parts"]:
         return
     st.subheader("Parts of the loss")
-    paths = list(dict.fromkeys(result.points["path"])) if "path" in result.points else ["line"]
-    for column, path in zip(st.columns(len(paths)), paths, strict=True):
+    parts = specs["parts"].items()
+    for column, (path, spec) in zip(st.columns(len(parts)), parts, strict=True):
         with column:
-            figure = decomposition_chart(
-                result.points, path=str(path), start=result.start, end=result.end,
-                width="container", title=str(path),
-            )  # fmt: skip
-            show.chart(figure, f"landscape:parts:{path}")
+            show.chart(spec, f"landscape:parts:{path}")
     with st.expander("Numbers"):
         st.dataframe(result.points, hide_index=True, key="landscape:points")
     name = Path(result.name).name
