@@ -1,5 +1,7 @@
 """The step, the objective and the learning rate, number by number."""
 
+import time
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -181,6 +183,24 @@ def test_only_the_named_set_is_looked_at_while_training(tmp_path, split):
     lines = [line for line in run.metrics() if line["kind"] == "evaluation"]
     assert [line["step"] for line in lines] == [0, 20, 40, 60]
     assert {line["split"] for line in lines} == {split}
+
+
+def test_the_rate_is_that_of_the_steps_without_evaluations(tmp_path, monkeypatch):
+    look = Evaluator.__call__
+
+    def slowly(self, split, limit=None):
+        time.sleep(0.2)
+        return look(self, split, limit)
+
+    monkeypatch.setattr(Evaluator, "__call__", slowly)
+    run, summary = trained(tmp_path, train={"evaluate_every": 4, "log_every": 20})
+    images = summary["steps"] * summary["batch_size"]
+    stepping = images / summary["images_per_second"]
+    assert summary["steps"] == 60
+    assert summary["seconds"] - stepping > 15 * 0.2
+    lines = [line for line in run.metrics() if line["kind"] == "train"]
+    parts = [20 * summary["batch_size"] / line["images_per_second"] for line in lines]
+    assert sum(parts) == pytest.approx(stepping)
 
 
 def test_the_gradient_at_the_end_is_that_of_the_objective(tmp_path):

@@ -24,7 +24,7 @@ class Checkpoints:
 
     def __init__(self, trainer: Trainer, folder: Path) -> None:
         self._step = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self._sums = tf.Variable(tf.zeros([len(TOTALS) + 2], tf.float64), trainable=False)
+        self._sums = tf.Variable(tf.zeros(Sums().to_array().shape, tf.float64), trainable=False)
         subject = trainer.subject
         self._model = subject.model
         self._checkpoint = tf.train.Checkpoint(
@@ -64,32 +64,46 @@ class Checkpoints:
 
 
 class Sums:
-    """Running sums since the last log line, and the seconds trained."""
+    """Running sums since the last log line, and seconds since the run's beginning.
+
+    Attributes:
+        totals: of the steps since the last log line.
+        steps: how many these are.
+        step_seconds: what they took, without evaluations, checkpoints and mask updates.
+        trained_seconds: what all steps took so far.
+        seconds: of everything so far, over all processes that worked on the run.
+    """
 
     def __init__(self) -> None:
-        self.totals = dict.fromkeys(TOTALS, 0.0)
-        self.steps = 0
+        self.clear()
+        self.trained_seconds = 0.0
         self.seconds = 0.0
 
-    def add(self, totals: dict[str, float], steps: int) -> None:
-        """Add the totals of `steps` steps."""
+    def add(self, totals: dict[str, float], steps: int, seconds: float) -> None:
+        """Add the totals of `steps` steps that took `seconds`."""
         for name in TOTALS:
             self.totals[name] += totals[name]
         self.steps += steps
+        self.step_seconds += seconds
+        self.trained_seconds += seconds
 
     def clear(self) -> None:
-        """Begin a new log interval; the seconds go on."""
+        """Begin a new log interval."""
         self.totals = dict.fromkeys(TOTALS, 0.0)
         self.steps = 0
+        self.step_seconds = 0.0
 
     def to_array(self) -> np.ndarray:
-        """float64 [totals, steps, seconds]."""
-        return np.array([*self.totals.values(), self.steps, self.seconds], np.float64)
+        """float64 [totals, steps, step_seconds, trained_seconds, seconds]."""
+        rest = (self.steps, self.step_seconds, self.trained_seconds, self.seconds)
+        return np.array([*self.totals.values(), *rest], np.float64)
 
     @classmethod
     def from_array(cls, array: np.ndarray) -> "Sums":
         """The inverse of `to_array`."""
         sums = cls()
-        sums.totals = dict(zip(TOTALS, map(float, array[: len(TOTALS)]), strict=True))
-        sums.steps, sums.seconds = int(array[-2]), float(array[-1])
+        totals, rest = array[: len(TOTALS)].tolist(), array[len(TOTALS) :].tolist()
+        sums.totals = dict(zip(TOTALS, totals, strict=True))
+        sums.steps = int(rest[0])
+        sums.step_seconds, sums.trained_seconds, sums.seconds = rest[1:]
         return sums

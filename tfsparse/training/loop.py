@@ -60,11 +60,11 @@ class Loop:
         self._checkpoints = Checkpoints(trainer, run.checkpoints)
         self._sums = Sums()
 
-    def run(self) -> float:
+    def run(self) -> Sums:
         """Train to the end.
 
         Returns:
-            The seconds trained, over all processes that worked on this run.
+            The seconds of the whole run and of its steps.
 
         Raises:
             RunFailed: the loss is not finite, or a checkpoint cannot be used.
@@ -87,7 +87,7 @@ class Loop:
                 step = self._advance(step)
                 self._boundary(step)
         self._events.close()
-        return self._sums.seconds
+        return self._sums
 
     def _advance(self, step: int) -> int:
         """Train up to the next boundary."""
@@ -97,13 +97,15 @@ class Loop:
             self._trainer.skip_step(step)
             step += 1
         if step < end:
+            began = time.monotonic()
             totals = self._trainer.run(step, end - step)
+            took = time.monotonic() - began
             if not all(math.isfinite(total) for total in totals.values()):
                 raise RunFailed(
                     f"{self._run.path}: the loss is not finite between steps {step} and {end}; "
                     "lower optimizer.learning_rate"
                 )
-            self._sums.add(totals, end - step)
+            self._sums.add(totals, end - step, took)
         self._sums.seconds = time.monotonic() - self._began
         return end
 
@@ -152,7 +154,7 @@ class Loop:
             accuracy=means["correct"] / plan.batch_size,
             learning_rate=self._trainer.learning_rate(step),
             sparsity=sparsity,
-            images_per_second=step * plan.batch_size / max(1e-9, sums.seconds),
+            images_per_second=sums.steps * plan.batch_size / max(1e-9, sums.step_seconds),
             seconds=sums.seconds,
         )
         masked = sparsity if self._trainer.subject.masks else None

@@ -117,7 +117,7 @@ def _train(config: RunConfig, run: Run, note: Callable[[str], None], quiet: bool
         gradient_flow=flow if config.train.gradient_flow_every is not None else None,
         gradient_flow_at_updates=flow if config.train.gradient_flow_at_updates else None,
     )
-    seconds = Loop(trainer, plan, run, observers, split=split, quiet=quiet).run()
+    sums = Loop(trainer, plan, run, observers, split=split, quiet=quiet).run()
 
     plain = subject.plain()
     weights = get_weights(plain)
@@ -137,7 +137,8 @@ def _train(config: RunConfig, run: Run, note: Callable[[str], None], quiet: bool
         run,
         subject,
         steps=plan.total_steps,
-        seconds=seconds,
+        seconds=sums.seconds,
+        step_seconds=sums.trained_seconds,
         results=results,
         sources=dict(prepared.sources),
     )

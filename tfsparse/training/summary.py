@@ -69,6 +69,7 @@ def summarise(
     *,
     steps: int,
     seconds: float,
+    step_seconds: float,
     results: dict[str, Any],
     sources: dict[str, Any],
 ) -> dict[str, Any]:
@@ -79,7 +80,8 @@ def summarise(
         run: whose weights are on disk.
         subject: at its end.
         steps: optimizer steps taken.
-        seconds: of training.
+        seconds: of training, with evaluations, checkpoints and mask updates.
+        step_seconds: of the steps alone; the rate is theirs.
         results: test, validation and train figures and the gradient's mean.
         sources: what was taken from which run.
     """
@@ -113,6 +115,6 @@ def summarise(
         "mask_hash": mask_hash(masks) if masks else None,
         "sources": sources,
         "seconds": seconds,
-        "images_per_second": steps * config.train.batch_size / max(seconds, 1e-9),
+        "images_per_second": steps * config.train.batch_size / max(step_seconds, 1e-9),
         "finished_at": now(),
     }

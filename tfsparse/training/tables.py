@@ -36,7 +36,7 @@ def summary_table(summary: dict[str, Any], path: str) -> str:
         f"sparsity         {_percent(summary['sparsity'])} overall{asked}",
         f"parameters kept  {parameters['kept']:,} of {parameters['total']:,}",
         f"training time    {clock_text(summary['seconds'])}, "
-        f"{summary['images_per_second']:,.0f} images/s",
+        f"steps at {summary['images_per_second']:,.0f} images/s",
         f"run folder       {path}",
     ]
     return "\n".join(lines)
