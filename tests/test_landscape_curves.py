@@ -101,15 +101,40 @@ def test_a_verdict_by_hand():
     found = verdict(t, loss, covariance, towards=1)
     assert (found["max_rise"], found["max_rise_t"], found["monotone"]) == (3.0, 0.5, False)
     assert found["max_rise_se"] == pytest.approx(np.sqrt(0.04 + 0.09 - 2 * 0.02))
+    assert (found["climb"], found["climb_t"]) == (3.0, 0.5)
+    assert found["climb_se"] == found["max_rise_se"]
+    assert (found["peak"], found["peak_se"]) == (4.0, pytest.approx(0.3))
     assert (found["barrier"], found["barrier_t"], found["has_barrier"]) == (2.0, 0.5, True)
     assert found["barrier_se"] == pytest.approx(np.sqrt(0.09 + 0.01))
     assert found["integral"] == pytest.approx(0.25 * (1.0 + 1 + 4 + 3 + 0.5))
     assert found["integral_se"] == pytest.approx(0.25 * np.sqrt(0.01 / 4 + 0.04 + 0.09 + 2 * 0.02))
     assert found["plateau"] == pytest.approx(0.025)
+    assert found["half_drop"] == pytest.approx(0.125)
     assert (found["drop"], found["drop_se"]) == (1.0, pytest.approx(0.1))
     back = verdict(t, loss, covariance, towards=0)
     assert (back["max_rise"], back["max_rise_t"]) == (2.0, 0.75)
-    assert back["plateau"] is None and back["integral"] == found["integral"]
+    assert (back["climb"], back["climb_t"]) == (3.0, 0.5)  # 1, 3, 4: two neighbours' rises
+    assert back["climb_se"] == pytest.approx(0.3)
+    assert back["plateau"] is back["half_drop"] is None and back["integral"] == found["integral"]
+
+
+def test_a_climb_is_what_it_is_however_fine_the_points():
+    for count in (5, 41, 401):
+        t = np.linspace(0, 1, count)
+        loss = 1 - t + np.clip(t - 0.25, 0, 0.5) * 2  # 1, 0.75 at 0.25, 1.25 at 0.75, 1
+        covariance = np.diag(np.linspace(1, 2, count))
+        found = verdict(t, loss, covariance, towards=1)
+        assert (found["climb"], found["climb_t"]) == (pytest.approx(0.5), 0.75)
+        assert found["climb_se"] == pytest.approx(np.sqrt(1.25 + 1.75))
+    assert found["max_rise"] < 0.01
+
+
+def test_a_climb_starts_before_it_ends():
+    t = np.linspace(0, 1, 4)
+    found = verdict(t, np.array([5.0, 1.0, 1.5, 0.0]), np.zeros((4, 4)), towards=1)
+    assert found["climb"] == 0.5
+    falling = verdict(t, np.array([3.0, 2.0, 1.0, 0.0]), np.eye(4), towards=1)
+    assert (falling["climb"], falling["climb_se"]) == (0.0, 0.0)
 
 
 def test_noise_is_no_rise_and_a_shared_error_hides_none():

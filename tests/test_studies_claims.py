@@ -10,9 +10,10 @@ import pytest
 from fake_study import finish, piece, plan_of, study
 from scipy import stats
 
+from tfsparse.errors import UserError
 from tfsparse.studies.checks import covered
 from tfsparse.studies.claims import check_claim, check_claims
-from tfsparse.studies.observations import group, observe
+from tfsparse.studies.observations import Observation, group, observe, pairs
 from tfsparse.studies.plan import Plan
 from tfsparse.studies.statistics import (
     Interval,
@@ -214,6 +215,47 @@ def test_equal_within_a_margin(tmp_path: Path, margin: float, verdict: str) -> N
     for a, b in ((LOW, HIGH), (HIGH, LOW)):
         result = claim_of(tmp_path, {"a": {0.8: a}, "b": {0.8: b}}, **claim)
         assert result["verdict"] == verdict
+
+
+def test_pairs_leave_out_what_their_ends_share(tmp_path: Path) -> None:
+    # Far apart between seeds, 0.01 to 0.03 between the two of one seed: mean 0.02, std 0.01,
+    # half width t(0.95; 2) / sqrt(3) * 0.01.
+    values = {"a": {0.5: [0.51, 0.72, 0.93]}, "b": {0.5: [0.50, 0.70, 0.90]}}
+    claim = {"check": "greater", "of": {"series": "a"}, "than": {"series": "b"}}
+    for name in ("apart", "pairs"):
+        (tmp_path / name).mkdir()
+    apart = claim_of(tmp_path / "apart", values, at={"sparsity": [0.5]}, **claim)
+    found = claim_of(tmp_path / "pairs", values, at={"sparsity": [0.5]}, paired=True, **claim)
+    assert (apart["verdict"], found["verdict"]) == ("not decided", "holds")
+    point = found["points"][0]
+    half = 2.919986 / math.sqrt(3) * 0.01
+    assert (point["low"], point["high"]) == pytest.approx((0.02 - half, 0.02 + half), rel=1e-6)
+    assert (found["ours"]["mean"], found["ours"]["std"]) == pytest.approx((0.02, 0.01))
+    assert found["ours"]["n"] == 3 and "n = 3 pairs" in found["detail"]
+
+
+def test_pairs_need_both_of_a_seed(tmp_path: Path) -> None:
+    values = {"a": {0.5: [0.6, 0.7, 0.8]}, "b": {0.5: [0.5]}}
+    claim = {"check": "equal", "margin": 0.3, "of": {"series": "a"}, "than": {"series": "b"}}
+    found = claim_of(tmp_path, values, at={"sparsity": [0.5]}, paired=True, **claim)
+    assert found["verdict"] == "not decided" and found["ours"]["n"] == 1
+
+
+def test_pairs_agree_in_what_the_places_leave_open() -> None:
+    def seen(series: str, sparsity: float, schedule: str, seed: int, value: float) -> Observation:
+        at = {"sparsity": sparsity, "schedule": schedule}
+        return Observation("p", series, at, seed, "finished", {"m": value})
+
+    items = [
+        seen("a", 0.8, "early", 0, 1.0), seen("a", 0.8, "late", 0, 2.0),
+        seen("a", 0.9, "late", 0, 9.0),
+        seen("b", 0.5, "late", 0, 20.0), seen("b", 0.5, "early", 0, 10.0),
+        seen("b", 0.5, "early", 1, 30.0),
+    ]  # fmt: skip
+    first, second = ("a", {"sparsity": 0.8}), ("b", {"sparsity": 0.5})
+    assert pairs(items, "m", first, second) == [(1.0, 10.0), (2.0, 20.0)]
+    with pytest.raises(UserError, match="second piece of 'a' with seed 0"):
+        pairs([*items, seen("a", 0.8, "late", 0, 3.0)], "m", first, second)
 
 
 def test_a_selection_may_name_another_place(tmp_path: Path) -> None:

@@ -25,11 +25,14 @@ VERDICT_WORDS = {
     "monotone": "the loss falls monotonically",
     "max_rise": "largest rise between neighbours",
     "max_rise_t": "t of that rise",
+    "climb": "largest rise on the way over any distance",
+    "climb_t": "t at its top",
     "integral": "integral of the loss over t",
     "plateau": "length of the plateau at the far end",
+    "half_drop": "length in t until half of the drop",
 }
 
-_OPTIONAL = {"plateau"}
+_OPTIONAL = {"plateau", "half_drop"}
 
 
 @dataclass(frozen=True)

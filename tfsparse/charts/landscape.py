@@ -61,7 +61,7 @@ def paths(
             for place, (panel, table) in enumerate(zip(chosen, tables, strict=True))
         ]  # fmt: skip
         rows.append(alt.hconcat(*charts, spacing=16).resolve_scale(y="shared"))
-    words = "mean over replicates, band: one standard deviation; dashed: the two solutions"
+    words = "mean over replicates, band: one standard deviation; dashed: the two ends"
     return finish(
         alt.vconcat(*rows, spacing=24) if len(rows) > 1 else rows[0],
         title=data.title,

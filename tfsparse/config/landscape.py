@@ -170,6 +170,8 @@ class CurveConfig(WalkConfig):
     """Of the L2 term of the interpolated kernels; null: that of the end's run."""
     t: RangeConfig | Many[float] = RangeConfig(first=0.0, last=1.0)
     """Where the finished curve, and the line beside it, are evaluated."""
+    line: bool = True
+    """Also walk the straight line between the two ends."""
     sweep: SweepConfig | None = None
     plane: GridConfig | None = None
     """When given, also walk the plane through end, start and the middle control point."""

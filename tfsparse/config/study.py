@@ -138,6 +138,9 @@ class ClaimConfig(Strict):
     than: Selection | None = None
     at: dict[str, list[Scalar]] = Field(default_factory=dict)
     """The places: every combination of these lists."""
+    paired: bool = False
+    """greater, not_worse, equal: compare replicates of the same seed, which share their networks'
+    ends or starts, so that what these have in common does not count as noise."""
     margin: float = Field(0.0, ge=0)
     """greater: more than this much; not_worse, equal, unrelated: within this much."""
     low: float | None = None
@@ -155,10 +158,12 @@ class ClaimConfig(Strict):
 
     @model_validator(mode="after")
     def _check(self) -> "ClaimConfig":
-        paired = self.check in ("greater", "not_worse", "equal", "spread")
-        if paired != (self.than is not None):
-            word = "a selection" if paired else "none"
+        compares = self.check in ("greater", "not_worse", "equal", "spread")
+        if compares != (self.than is not None):
+            word = "a selection" if compares else "none"
             raise ValueError(f"than: expected {word} for check {self.check!r}")
+        if self.paired and (not compares or self.check == "spread"):
+            raise ValueError(f"paired: has no effect on check {self.check!r}; remove it")
         if self.check in ("value", "share") and self.low is None and self.high is None:
             raise ValueError(f"expected low or high for check {self.check!r}")
         if self.check == "share" and (self.above is None) == (self.below is None):

@@ -46,7 +46,7 @@ def curve(
     run: Run | None = None,
     quiet: bool = False,
 ) -> tuple[Run, dict[str, Any]]:
-    """Train a curve from the end (t = 0) to the start (t = 1), then walk it and the line.
+    """Train a curve from the end (t = 0) to the start (t = 1), then walk it and perhaps the line.
 
     Args, Returns, Raises: as for `tfsparse.landscape.lines.interpolate`.
     """
@@ -197,12 +197,10 @@ def _trained(
 def _walked(
     config: CurveConfig, folder: Run, setting: Setting, points: Sequence[Weights], quiet: bool
 ) -> dict[str, Profile]:
-    """The curve and the straight line between its ends, both from the end to the start."""
+    """The curve and, where it is wanted, the line between its ends, from the end to the start."""
     t = config.values()
-    rows = {
-        "line": (bernstein(1, t), [points[0], points[-1]]),
-        "curve": (coefficients(config.shape, config.order, t), list(points)),
-    }
+    rows = {"line": (bernstein(1, t), [points[0], points[-1]])} if config.line else {}
+    rows["curve"] = (coefficients(config.shape, config.order, t), list(points))
     paths = {}
     for name, (matrix, controls) in rows.items():
         walk = setting.walk(controls)

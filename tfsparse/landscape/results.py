@@ -97,13 +97,13 @@ def walk_path(
 
 
 def write_points(run: Run, paths: Mapping[str, Profile]) -> None:
-    """Write points.csv (with a column `path` where there are several) and covariance.npz."""
-    several = len(paths) > 1
+    """Write points.csv (with a column `path` unless there is only a line) and covariance.npz."""
+    named = list(paths) != ["line"]
     rows = []
     for name, path in paths.items():
         for row in zip(*path.columns().values(), strict=True):
-            rows.append([*([name] if several else []), *row])
-    write_table(run, "points.csv", [*(["path"] if several else []), *COLUMNS], rows)
+            rows.append([*([name] if named else []), *row])
+    write_table(run, "points.csv", [*(["path"] if named else []), *COLUMNS], rows)
     arrays = {name: path.covariance for name, path in paths.items()}
     files.write_npz(run.path / "covariance.npz", arrays)
 

@@ -44,19 +44,23 @@ def verdict(
         max_rise, max_rise_se: the largest rise between neighbours on the way (negative when
             there is none) and its standard error; max_rise_t: where it ends;
         monotone: whether no neighbours rise by more than `level` standard errors;
+        climb, climb_se: the largest rise on the way over any distance, 0 where there is none;
+            finer points leave it as it is, unlike max_rise; climb_t: where it ends;
+        peak, peak_se: the path's maximum;
         barrier, barrier_se: the path's maximum minus the larger end; barrier_t: where;
         has_barrier: whether it exceeds `level` standard errors;
         integral, integral_se: of the loss over [0, 1], by the trapezoidal rule;
         drop, drop_se: the loss at the far end minus that at the solution;
-        plateau: the length in t, from the far end on, over which the loss stays above 90% of
-            the way from the solution's loss to the far end's; None where the far end is not
-            the higher one.
+        plateau, half_drop: the lengths in t, from the far end on, over which the loss stays
+            above 90 and 50% of the way from the solution's loss to the far end's; None where
+            the far end is not the higher one.
         Everything is None when fewer than two points lie in [0, 1] or a loss is not finite.
     """
     inside = np.flatnonzero((t >= -1e-9) & (t <= 1 + 1e-9))
     keys = (
-        "max_rise", "max_rise_se", "max_rise_t", "monotone", "barrier", "barrier_se", "barrier_t",
-        "has_barrier", "integral", "integral_se", "drop", "drop_se", "plateau",
+        "max_rise", "max_rise_se", "max_rise_t", "monotone", "climb", "climb_se", "climb_t",
+        "peak", "peak_se", "barrier", "barrier_se", "barrier_t", "has_barrier",
+        "integral", "integral_se", "drop", "drop_se", "plateau", "half_drop",
     )  # fmt: skip
     if len(inside) < 2 or not np.all(np.isfinite(loss[inside])):
         return dict.fromkeys(keys)
@@ -65,10 +69,12 @@ def verdict(
     covariance = np.asarray(covariance, np.float64)[np.ix_(order, order)]
     return {
         **_rises(t, loss, covariance, level),
+        **_climb(t, loss, covariance),
         **_barrier(t, loss, covariance, level),
         **_integral(t, loss, covariance),
         **_drop(loss, covariance),
         "plateau": plateau(np.abs(t - t[0]), loss),
+        "half_drop": plateau(np.abs(t - t[0]), loss, share=0.5),
     }
 
 
@@ -85,16 +91,24 @@ def _rises(t: np.ndarray, loss: np.ndarray, covariance: np.ndarray, level: float
     }
 
 
+def _climb(t: np.ndarray, loss: np.ndarray, covariance: np.ndarray) -> dict[str, Any]:
+    climbs = loss - np.minimum.accumulate(loss)
+    top = int(np.argmax(climbs))
+    foot = int(np.argmin(loss[: top + 1]))
+    error = _error(_difference(len(loss), top, foot), covariance)
+    return {"climb": float(climbs[top]), "climb_se": error, "climb_t": float(t[top])}
+
+
 def _barrier(
     t: np.ndarray, loss: np.ndarray, covariance: np.ndarray, level: float
 ) -> dict[str, Any]:
     top = int(np.argmax(loss))
     end = 0 if loss[0] >= loss[-1] else len(loss) - 1
-    weights = np.zeros(len(loss))
-    weights[top] += 1.0
-    weights[end] -= 1.0
-    height, error = float(loss[top] - loss[end]), _error(weights, covariance)
+    height = float(loss[top] - loss[end])
+    error = _error(_difference(len(loss), top, end), covariance)
     return {
+        "peak": float(loss[top]),
+        "peak_se": float(np.sqrt(covariance[top, top])),
         "barrier": height,
         "barrier_se": error,
         "barrier_t": float(t[top]),
@@ -111,9 +125,16 @@ def _integral(t: np.ndarray, loss: np.ndarray, covariance: np.ndarray) -> dict[s
 
 
 def _drop(loss: np.ndarray, covariance: np.ndarray) -> dict[str, Any]:
-    weights = np.zeros(len(loss))
-    weights[0], weights[-1] = 1.0, -1.0
-    return {"drop": float(loss[0] - loss[-1]), "drop_se": _error(weights, covariance)}
+    error = _error(_difference(len(loss), 0, -1), covariance)
+    return {"drop": float(loss[0] - loss[-1]), "drop_se": error}
+
+
+def _difference(count: int, plus: int, minus: int) -> np.ndarray:
+    """Weights of one of `count` losses minus another one; zero where both are the same."""
+    weights = np.zeros(count)
+    weights[plus] += 1.0
+    weights[minus] -= 1.0
+    return weights
 
 
 def _error(weights: np.ndarray, covariance: np.ndarray) -> float:

@@ -5,6 +5,8 @@ whole interval lies in the range, *does not hold* where the interval lies wholly
 *not decided* otherwise: too few replicates, or an effect too small for them. Each end of an
 interval is trusted at the claim's `confidence`, so `equal` is the usual two one-sided tests.
 
+With `paired`, greater, not_worse and equal look at the differences of replicates of the same seed.
+
 A claim about several places holds when it holds at each of them. It does not hold when it fails
 at one, at a level divided by the number of places.
 
@@ -26,7 +28,7 @@ from dataclasses import replace
 from typing import Any
 
 from tfsparse.config.study import ClaimConfig
-from tfsparse.studies.observations import Group, Observation, select
+from tfsparse.studies.observations import Group, Observation, pairs, select
 from tfsparse.studies.plan import Plan, places
 from tfsparse.studies.statistics import (
     UNKNOWN,
@@ -56,9 +58,11 @@ def _point(
     than: Group | None,
     estimate: Estimate,
     claimed: tuple[float, float],
+    differences: tuple[float, ...] | None = None,
 ) -> Point:
     corrected = 1 - (1 - claim.confidence) / count
-    return Point(at, of, than, estimate(claim.confidence), estimate(corrected), claimed)
+    intervals = estimate(claim.confidence), estimate(corrected)
+    return Point(at, of, than, *intervals, claimed, differences)
 
 
 def _differences(
@@ -76,12 +80,23 @@ def _differences(
     points = []
     all_places = places(claim)
     for place in all_places:
-        of = select(plan, observations, claim.measure, claim.of.series, {**place, **claim.of.at})
-        than = select(
-            plan, observations, claim.measure, claim.than.series, {**place, **claim.than.at}
-        )
+        chosen = [
+            (claim.of.series, {**place, **claim.of.at}),
+            (claim.than.series, {**place, **claim.than.at}),
+        ]
+        of, than = (select(plan, observations, claim.measure, *one) for one in chosen)
+        differences = None
+        if claim.paired:
+            found = pairs(observations, claim.measure, chosen[0], chosen[1])
+            differences = tuple(sign * (first - second) for first, second in found)
 
-        def estimate(confidence: float, of: Group = of, than: Group = than) -> Interval:
+        def estimate(
+            confidence: float, of: Group = of, than: Group = than,
+            differences: tuple[float, ...] | None = differences,
+        ) -> Interval:  # fmt: skip
+            if differences is not None:
+                known = mean_interval(differences, _two_sided(confidence)) if differences else None
+                return known or Interval(math.nan, *UNKNOWN)
             if not (of.values and than.values):
                 return Interval(math.nan, *UNKNOWN)
             first = [sign * value for value in of.values]
@@ -92,7 +107,8 @@ def _differences(
                 first, second = deviations(first), deviations(second)
             return difference_interval(first, second, _two_sided(confidence))
 
-        points.append(_point(claim, len(all_places), place, of, than, estimate, (low, high)))
+        count = len(all_places)
+        points.append(_point(claim, count, place, of, than, estimate, (low, high), differences))
     return points
 
 

@@ -55,12 +55,14 @@ def _ours(point: Point) -> dict[str, Any]:
     """mean, std and n of what is claimed, at one place.
 
     Of a difference, mean is the difference of the means, std the root of the summed variances
-    and n the smaller number of replicates.
+    and n the smaller number of replicates; of pairs, all three are of their differences.
     """
     if point.than is None:
         numbers = describe(point.of.values)
         return {**numbers, "estimate": _finite(point.interval.estimate)}
     first, second = describe(point.of.values), describe(point.than.values)
+    if point.differences is not None:
+        return {**describe(point.differences), "of": first, "than": second}
     stds = [numbers["std"] for numbers in (first, second)]
     known = [float(std) for std in stds if std is not None]
     return {
@@ -131,7 +133,9 @@ def _detail(claim: ClaimConfig, plan: Plan, point: Point, count: int, verdict: V
         parts.append(f"{_WORDS[claim.check]}: {few} replicates to compare")
     else:
         sizes = f"n = {len(point.of.values)}"
-        if point.than is not None:
+        if point.differences is not None:
+            sizes = f"n = {len(point.differences)} pairs"
+        elif point.than is not None:
             sizes += f" and {len(point.than.values)}"
         parts.append(
             f"{_WORDS[claim.check]} {show(found.estimate)}, between {show(found.low)} and "

@@ -105,6 +105,41 @@ def select(
     return _make_group(plan, measure, members, place)
 
 
+def pairs(
+    observations: Sequence[Observation],
+    measure: str,
+    first: tuple[str, Mapping[str, Any]],
+    second: tuple[str, Mapping[str, Any]],
+) -> list[tuple[float, float]]:
+    """The numbers of two selections (series and place) at the same seed.
+
+    What the places leave open (another key of `at`) must agree, too.
+
+    Raises:
+        UserError: two pieces of a selection have the same seed at the same place.
+    """
+    one, other = (_by_seed(observations, measure, *chosen) for chosen in (first, second))
+    return [(one[key], other[key]) for key in one if key in other]
+
+
+def _by_seed(
+    observations: Sequence[Observation], measure: str, series: str, place: Mapping[str, Any]
+) -> dict[tuple[Any, ...], float]:
+    found: dict[tuple[Any, ...], float] = {}
+    for item in observations:
+        value = item.values.get(measure)
+        at = item.at
+        if item.series != series or any(at.get(key) != place[key] for key in place):
+            continue
+        if value is None or item.seed is None:
+            continue
+        key = (item.seed, *sorted((k, str(v)) for k, v in at.items() if k not in place))
+        if key in found:
+            raise UserError(f"{item.piece}: a second piece of {series!r} with seed {item.seed}")
+        found[key] = value
+    return found
+
+
 def _make_group(
     plan: Plan,
     measure: str,

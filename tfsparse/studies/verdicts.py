@@ -23,6 +23,8 @@ class Point:
     strict: Interval
     """The same at the level corrected for the number of places."""
     claimed: tuple[float, float]
+    differences: tuple[float, ...] | None = None
+    """Of replicates of the same seed, where the claim pairs them."""
 
     @property
     def verdict(self) -> Verdict:
