@@ -99,19 +99,23 @@ def test_nothing_finished_and_wrong_panels(data):
     assert isinstance(paths(data), alt.TopLevelMixin)
 
 
-STUDY_NAMES = [
-    "difficulty_fig3", "difficulty_fig4", "difficulty_fig6_7", "difficulty_fig8",
-    "gradient_flow_fig5bc",
-]  # fmt: skip
+KINDS = {
+    "difficulty_fig3": {"train", "interpolation"},
+    "difficulty_fig4": {"train", "interpolation", "curve"},
+    "difficulty_fig6_7": {"train", "interpolation"},
+    "difficulty_fig8": {"train", "curve"},
+    "gradient_flow_fig5bc": {"train", "interpolation"},
+}
 
 
 @pytest.mark.parametrize("preset", ["smoke", "mnist", "cifar", "paper"])
-@pytest.mark.parametrize("name", STUDY_NAMES)
+@pytest.mark.parametrize("name", KINDS)
 def test_studies_of_paths_can_be_planned(name, preset, tmp_path):
     config = read_study(str(STUDIES / f"{name}.json"), preset)
     plan = make_plan(config, tmp_path, check_piece)
-    kinds = {piece.kind for piece in plan.pieces.values()}
-    assert kinds == {"train", "curve" if name[-1] in "48" else "interpolation"}
+    assert {piece.kind for piece in plan.pieces.values()} == KINDS[name]
+    curves = [piece for piece in plan.pieces.values() if piece.kind == "curve"]
+    assert not any(piece.config["line"] for piece in curves)  # a piece of its own, walked once
 
 
 def test_a_piece_that_cannot_work_is_refused(tmp_path):

@@ -10,6 +10,7 @@ from small import PRUNED, trained
 from tfsparse import cli, files
 from tfsparse import curve as curve_door
 from tfsparse import interpolate as interpolate_door
+from tfsparse.charts.between import read_result
 from tfsparse.config import check
 from tfsparse.config.landscape import CurveConfig, EndConfig, InterpolationConfig, PlaneConfig
 from tfsparse.errors import UserError
@@ -149,6 +150,19 @@ def test_a_curve_runs_from_the_end_to_the_start(runs, curves):
         assert "t = 0: pruned (end); t = 1: scratch (end)" in text
         verdict = summary["verdict"]
         assert verdict["curve"]["integral"] < verdict["line"]["integral"]
+
+
+def test_a_curve_may_go_without_the_line_beside_it(runs, curves, tmp_path):
+    config = path_config(
+        CurveConfig, runs, tmp_path, name="alone", subspace="sparse", train=TRAIN, t=FEW, line=False
+    )
+    run, summary = curve(config, **CALL)
+    beside, whole = curves["sparse"]
+    assert list(summary["verdict"]) == ["curve"] and summary["judged"] == whole["judged"]
+    rows, all_rows = table(run), table(beside)
+    assert rows["path"] == ["curve"] * 21 and rows["objective"] == all_rows["objective"][21:]
+    read = read_result(run.path, tmp_path)
+    assert not read.problems and list(read.verdicts) == ["curve"]
 
 
 def test_a_sparse_curve_stays_in_the_mask_and_a_dense_one_does_not(runs, curves):
