@@ -104,23 +104,31 @@ def test_flow_of_a_run(tmp_path, runs):
 
 def test_means_of_a_log_by_hand():
     lines = [
-        {"kind": "gradient_flow", "step": 0, "norm": 1.0},
+        {"kind": "gradient_flow", "step": 0, "norm": 100.0},
+        {"kind": "gradient_flow", "step": 10, "norm": 1.0},
         {"kind": "gradient_flow", "step": 25, "norm": 3.0},
         {"kind": "gradient_flow", "step": 100, "norm": 7.0},
+        {"kind": "mask_update", "step": 0, "norm_before": 1.0, "norm_change": 99.0},
         {"kind": "mask_update", "step": 10, "norm_before": 2.0, "norm_change": 1.0},
         {"kind": "mask_update", "step": 50, "norm_before": 4.0, "norm_change": -1.0},
         {"kind": "train", "step": 100},
     ]
-    assert norms(lines, 100, 0.25) == {"early": 2.0, "late": 7.0, "lines": 3}
+    assert norms(lines, 100, 0.25) == {
+        "early": 2.0,
+        "late": 7.0,
+        "early_log": pytest.approx(np.log(3.0) / 2),
+        "late_log": pytest.approx(np.log(7.0)),
+        "lines": 4,
+    }
     assert changes(lines, 100, 0.25) == {
         "early": 1.0,
         "late": -1.0,
         "fade": 2.0,
         "early_relative": 0.5,
         "late_relative": -0.25,
-        "lines": 2,
+        "lines": 3,
     }
-    assert norms([], 100, 0.25) is None and changes(lines[:3], 100, 0.25) is None
+    assert norms([], 100, 0.25) is None and changes(lines[:4], 100, 0.25) is None
 
 
 def test_hessian_of_a_run(tmp_path, runs):

@@ -7,10 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from tfsparse.config import DataConfig, check
+from tfsparse.data import load_data
 from tfsparse.data.preprocessing import (
     Preprocessing,
     Statistics,
     computed_statistics,
+    no_statistics,
     pad_crop_flip,
     resize_matrix,
     statistics_of,
@@ -49,6 +52,15 @@ def test_each_channel_has_its_own_mean_and_deviation():
     prepare = Preprocessing((1, 2, 3), (1, 2, 3), statistics)
     white = np.full((1, 1, 2, 3), 255, np.uint8)
     assert prepare(white).numpy().ravel().tolist() == [1.0, 1.0, 0.0] * 2
+
+
+def test_pixels_may_stay_between_0_and_1():
+    images = np.array([[[[0, 51]]], [[[255, 102]]]], np.uint8)
+    plain = Preprocessing((1, 1, 2), (1, 1, 2), no_statistics(2))
+    np.testing.assert_allclose(plain(tf.constant(images)), images / 255, rtol=1e-6)
+    data = load_data(check({"name": "digits", "standardise": False}, DataConfig, "data"), seed=0)
+    pixels = data.preprocess(tf.constant(data.train.images[:50])).numpy()
+    assert pixels.min() == 0 and 0.9 < pixels.max() <= 1
 
 
 def test_computed_statistics_by_hand():

@@ -1,5 +1,6 @@
 """What each kind of analysis computes: files for the folder and numbers for its summary."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -63,7 +64,8 @@ def analyze_flow(config: AnalysisConfig, run: Run, note: Note) -> Summary:
     model, ends = solution.model(data), {}
     for at in ("start", "end"):
         set_weights(model, solution.weights(at))
-        ends[at] = gradient_flow(model, solution.masks(at), images, labels)
+        found = gradient_flow(model, solution.masks(at), images, labels)
+        ends[at] = {**found, "log_norm": math.log(found["norm"]) if found["norm"] > 0 else None}
     lines, total = solution.run.metrics(), solution.summary["steps"]
     return {
         **described(solution),
@@ -126,7 +128,8 @@ def analyze_similarity(config: AnalysisConfig, run: Run, note: Note) -> Summary:
     )  # fmt: skip
     own = probabilities[1:]
     together = ensembles(own, labels)
-    single = float(np.mean([accuracy(one, labels) for one in own]))
+    accuracies = [accuracy(one, labels) for one in own]
+    single = float(np.mean(accuracies))
     numeric = [key for key in rows[0] if key not in ("run", "method", "seed")]
     return {
         **described(solution),
@@ -143,6 +146,7 @@ def analyze_similarity(config: AnalysisConfig, run: Run, note: Note) -> Summary:
         "ensemble": {
             "accuracy": together[-1],
             "single": single,
+            "lowest": min(accuracies),
             "gain": together[-1] - single,
             "by_size": together,
             "solution": accuracy(probabilities[0], labels),

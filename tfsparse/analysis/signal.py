@@ -2,8 +2,8 @@
 
 Evci et al. (2022), Figure 1c: the standard deviation of the logits against sparsity, for inputs of
 standard normal noise and masks whose neurons have very different fan-ins. With the dense fan-in
-in the variance it collapses; with the layer's density it holds longer; with each neuron's own
-fan-in longest.
+in the variance it collapses; in the paper it holds longer with the layer's density, and longest
+with each neuron's own fan-in.
 """
 
 from collections.abc import Mapping

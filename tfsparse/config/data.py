@@ -20,6 +20,8 @@ class DataConfig(Strict):
     """The part of the training split set aside for validation; 0 for none."""
     image_size: int | None = Field(None, ge=1, le=4096)
     """Height and width fed to the model; default: what is usual for the set."""
+    standardise: bool = True
+    """Subtract each channel's mean and divide by its deviation; false: pixels in [0, 1]."""
     shuffle: bool = True
     """Draw a new order each epoch; false feeds the stored order every time."""
     train_examples: int | None = Field(None, ge=1)

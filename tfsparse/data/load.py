@@ -1,5 +1,7 @@
 """From a config's data section to data that training and evaluation can use."""
 
+import numpy as np
+
 from tfsparse.config import DataConfig
 from tfsparse.data.decoding import check_labels, decode_first, decode_split
 from tfsparse.data.image_recipes import CropRecipe, FixedSizeRecipe
@@ -7,7 +9,7 @@ from tfsparse.data.image_set import ImageSet, describe
 from tfsparse.data.memory import Examples, InMemoryData
 from tfsparse.data.parts import consecutive_counts, random_parts
 from tfsparse.data.prepared import open_prepared
-from tfsparse.data.preprocessing import Preprocessing, Statistics, statistics_of
+from tfsparse.data.preprocessing import Preprocessing, Statistics, no_statistics, statistics_of
 from tfsparse.data.stream import StreamedData, Stretch
 
 LARGEST_IN_MEMORY = 2 << 30
@@ -74,7 +76,7 @@ def _in_memory(config: DataConfig, image_set: ImageSet) -> InMemoryData:
         test=test,
         num_classes=image_set.num_classes,
         preprocessing=_preprocessing(
-            config, image_set, images.shape[1:], statistics_of(image_set.name, train.images)
+            config, image_set, images.shape[1:], _statistics(config, image_set, train.images)
         ),
     )
 
@@ -101,12 +103,18 @@ def _streamed(config: DataConfig, image_set: ImageSet) -> StreamedData:
     )
 
 
+def _statistics(config: DataConfig, image_set: ImageSet, images: np.ndarray) -> Statistics:
+    if config.standardise:
+        return statistics_of(image_set.name, images)
+    return no_statistics(images.shape[-1])
+
+
 def _recipe(config: DataConfig, image_set: ImageSet, train: int) -> CropRecipe | FixedSizeRecipe:
     size = config.image_size or STREAMED_SIZE
     # A first look at the records also finds a damaged set before training starts.
     images, labels = decode_first(image_set, min(train, COUNTED_IMAGES), size)
     check_labels(image_set, image_set.train_split, labels)
-    statistics = statistics_of(image_set.name, images)
+    statistics = _statistics(config, image_set, images)
     height, width, channels = image_set.image_shape
     if height is None or width is None:
         augments = config.augment is None or config.augment

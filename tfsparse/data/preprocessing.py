@@ -44,6 +44,11 @@ def statistics_of(name: str, images: np.ndarray) -> Statistics:
     return computed_statistics(images)
 
 
+def no_statistics(channels: int) -> Statistics:
+    """Those that leave pixels in [0, 1] as they are."""
+    return Statistics((0.0,) * channels, (1.0,) * channels, "none: pixels stay in [0, 1]")
+
+
 def computed_statistics(images: np.ndarray) -> Statistics:
     """Mean and deviation per channel, from exact counts of the 256 values.
 
