@@ -153,6 +153,22 @@ def test_the_chart_says_what_its_edges_hide(
     assert line.endswith(words) and ("drawn at the edge" in line) == bool(words)
 
 
+def test_a_logarithmic_axis_keeps_bars_above_zero(tmp_path: Path) -> None:
+    plan = finished(tmp_path)
+    write_report(plan, "c")
+    data = read_results(plan.out)
+    for row in data.table:
+        row["std"] = 5.0
+    scales, bars = {}, {}
+    for log_scale in (False, True):
+        spec = draw("against", data, {"log_scale": log_scale}).to_dict()
+        layers = spec["layer"]
+        scales[log_scale] = layers[0]["encoding"]["y"]["scale"]["type"]
+        bars[log_scale] = [row["from"] for row in layers[1]["data"]["values"]]
+    assert scales == {False: "linear", True: "log"}
+    assert max(bars[False]) < 0 < min(bars[True])
+
+
 def test_panels_and_dead_points(tmp_path: Path) -> None:
     pieces = study()["pieces"]
     for template in pieces:

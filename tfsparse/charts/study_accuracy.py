@@ -28,6 +28,7 @@ def against(
     x_log_rest: bool = False,
     low: float | None = None,
     high: float | None = None,
+    log_scale: bool = False,
     paper: bool = True,
 ) -> Any:
     """Means with one standard deviation, every replicate as a point, dead ones crossed out.
@@ -43,6 +44,7 @@ def against(
         low: lower end of the vertical axis; what lies below is drawn at its edge, and the words
             above the chart say so.
         high: upper end, likewise.
+        log_scale: a logarithmic vertical axis; bars end at a tenth of their mean at the lowest.
         paper: draw the paper's numbers as hollow diamonds.
     """
     rows = [row for row in data.table if row["measure"] == measure and row["n"]]
@@ -66,6 +68,7 @@ def against(
             x_log_rest=x_log_rest,
             low=low,
             high=high,
+            log_scale=log_scale,
         )
         for name in panels
     ]  # fmt: skip
@@ -119,16 +122,18 @@ def _panel_chart(
     x_log_rest: bool,
     low: float | None,
     high: float | None,
+    log_scale: bool,
 ) -> Any:
     floor = facts.get("dead_below")
     means, points, papers = [], [], []
     for row in rows:
         spread = row["std"] or 0.0
+        least = row["mean"] / 10 if log_scale else row["mean"] - spread
         place = row["at"][x]
         means.append(
             {"x": place, "series": row["series"], "mean": row["mean"], "n": row["n"],
              "std": row["std"], "dead": row["dead"], "failed": row["failed"],
-             "from": row["mean"] - spread, "to": row["mean"] + spread}
+             "from": max(least, row["mean"] - spread), "to": row["mean"] + spread}
         )  # fmt: skip
         points += [
             {"x": place, "series": row["series"], "value": value,
@@ -141,7 +146,8 @@ def _panel_chart(
     for item in (*means, *points, *papers):
         item["place"] = _rest(item["x"]) if x_log_rest else item["x"]
     axis_x = _x_axis(means, x_title, x_percent, x_log_rest)
-    scale = alt.Scale(zero=False, clamp=low is not None or high is not None)
+    kind = "log" if log_scale else "linear"
+    scale = alt.Scale(type=kind, zero=False, clamp=low is not None or high is not None)
     if low is not None or high is not None:
         values = [item["value"] for item in (*points, *papers)]
         scale.domain = [min(values) if low is None else low, max(values) if high is None else high]
