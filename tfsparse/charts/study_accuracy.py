@@ -146,8 +146,8 @@ def _panel_chart(
     for item in (*means, *points, *papers):
         item["place"] = _rest(item["x"]) if x_log_rest else item["x"]
     axis_x = _x_axis(means, x_title, x_percent, x_log_rest)
-    kind = "log" if log_scale else "linear"
-    scale = alt.Scale(type=kind, zero=False, clamp=low is not None or high is not None)
+    clamp = low is not None or high is not None
+    scale = alt.Scale(type="log" if log_scale else "linear", zero=False, clamp=clamp)
     if low is not None or high is not None:
         values = [item["value"] for item in (*points, *papers)]
         scale.domain = [min(values) if low is None else low, max(values) if high is None else high]
