@@ -48,10 +48,12 @@ def _verdict_lines(verdict: Mapping[str, Any]) -> list[str]:
     rows = [
         ("falls monotonically", words[verdict["monotone"]]),
         ("largest rise", f"{_number(verdict, 'max_rise')}, up to t = {verdict['max_rise_t']:.3g}"),
-        ("climbs on the way", f"{_number(verdict, 'climb')}, up to t = {verdict['climb_t']:.3g}"),
         ("barrier", f"{_number(verdict, 'barrier')}, at t = {verdict['barrier_t']:.3g}"),
         ("integral", _number(verdict, "integral")),
     ]
+    if "climb" in verdict:  # results of earlier versions have none
+        top = f"up to t = {verdict['climb_t']:.3g}"
+        rows.insert(2, ("climbs on the way", f"{_number(verdict, 'climb')}, {top}"))
     if verdict["plateau"] is not None:
         rows.append(("plateau", f"{verdict['plateau']:.3g}"))
     return [f"    {name:20} {text}" for name, text in rows]
