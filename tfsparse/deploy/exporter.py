@@ -20,6 +20,7 @@ from tfsparse.deploy.sparsify import MIN_ZEROS
 from tfsparse.deploy.trial import Attempt, attempt, interpreter_worker, litert_installed
 from tfsparse.deploy.variants import VARIANTS, Variant
 from tfsparse.deploy.worker import Worker
+from tfsparse.deploy.zeros import empty_channels_in_words, zeros_of
 from tfsparse.environment import environment
 from tfsparse.errors import UserError, one_line
 
@@ -66,9 +67,12 @@ def export(path: Path, out: Path, options: ExportOptions, note: Note) -> dict[st
         "kind": "export",
         "source": {"path": str(path), "kind": source.kind, **source.provenance},
         "signature": source.signature.description(),
-        "sparsity": _sparsity(source.weights),
+        "sparsity": zeros_of(source.weights),
         "shrink": None,
     }
+    words = empty_channels_in_words(source.weights)
+    if words:
+        note(words)
     if options.shrink:
         source, record["shrink"] = _shrunk(source, note)
     try:
@@ -279,19 +283,6 @@ class _Session:
             if difference > 1e-2 * max(1.0, float(np.abs(dense).max())):
                 return f"its outputs differ from {variant.origin}'s by {difference:g}"
         return None
-
-
-def _sparsity(weights: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Zeros of the kernels: overall, the largest part in one of them, and for each."""
-    kernels = {name: array for name, array in weights.items() if array.ndim >= 2}
-    parts = {name: 1 - np.count_nonzero(array) / array.size for name, array in kernels.items()}
-    size = sum(array.size for array in kernels.values())
-    zeros = sum(array.size - np.count_nonzero(array) for array in kernels.values())
-    return {
-        "overall": zeros / size if size else 0.0,
-        "largest": max(parts.values(), default=0.0),
-        "kernels": parts,
-    }
 
 
 def _in_words(source: Source) -> str:
