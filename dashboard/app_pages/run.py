@@ -7,15 +7,14 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from dashboard import load, settings, show
+from dashboard import ahead, load, settings, show
 from dashboard.url import PageState
 from tfsparse.charts import inside
-from tfsparse.charts.series import METRICS, X_AXES, Source, available
+from tfsparse.charts.series import X_AXES, Source, available
 from tfsparse.charts.sparsity import layers_chart
 from tfsparse.charts.words import count, duration, markdown_text, percent
 from tfsparse.errors import UserError, one_line
 
-FIRST = ("loss", "evaluation_accuracy", "accuracy", "learning_rate", "sparsity", "gradient_norm")
 VIEWS = ("curves", "layers", "record")
 MOST = 40
 
@@ -31,9 +30,8 @@ def main() -> None:
         return
     state = PageState("run")
     names = list(table["name"])
-    newest = table.sort_values("age_seconds", kind="stable")["name"].iloc[0]
     show.not_found(state.unknown("run", names))
-    state.many("run", names, default=[newest])
+    state.many("run", names, default=[ahead.newest(table)])
     left, right = st.columns([4, 1.4], vertical_alignment="bottom")
     chosen = left.multiselect(
         "Runs", names, key=state.key("run"), max_selections=MOST, placeholder="choose runs"
@@ -66,7 +64,7 @@ def main() -> None:
 def controls(state: PageState, *, shown: bool) -> dict[str, object]:
     """How the curves are drawn."""
     options: dict[str, object] = {
-        "smooth": state.number("smooth", 0.6, 0.0, 0.99),
+        "smooth": state.number("smooth", ahead.DEFAULTS["smooth"], 0.0, 0.99),
         "x": state.one("x", tuple(X_AXES)),
         "log": state.flag("log"),
         "fold": state.flag("fold"),
@@ -112,7 +110,7 @@ def charts(root: str, chosen: list[str], options: dict[str, object]) -> None:
     if not metrics:
         st.info("These logs hold no numbers yet.")
         return
-    shown = [name for name in FIRST if name in metrics]
+    shown = [name for name in ahead.SHOWN if name in metrics]
     rest = [name for name in metrics if name not in shown]
     columns = st.columns(2)
     for place, name in enumerate(shown):
@@ -127,17 +125,7 @@ def charts(root: str, chosen: list[str], options: dict[str, object]) -> None:
 
 def one_chart(sources: list[Source], metric: str, options: dict[str, object]) -> None:
     """The chart of one metric."""
-    figure = load.training_spec(
-        settings.runs_folder(),
-        sources,
-        metric,
-        x=str(options["x"]),
-        smoothing=float(options["smooth"]),  # type: ignore[arg-type]
-        log_scale=bool(options["log"]) and METRICS[metric].log_scale,
-        folded=bool(options["fold"]),
-        width="container",
-        height=240,
-    )
+    figure = ahead.curve(settings.runs_folder(), sources, metric, options)
     show.chart(figure, f"run:{metric}")
 
 

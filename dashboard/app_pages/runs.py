@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import load, settings, show
+from dashboard import ahead, load, settings, show
 from dashboard.url import PageState
 from tfsparse.charts.words import duration, markdown_text, percent
 
@@ -26,6 +26,7 @@ def main() -> None:
     # While something trains the table follows it closely; otherwise it looks for new runs.
     busy = bool((training["state"] == "running").any())
     st.fragment(live, run_every=2.0 if busy else 10.0)(str(root), wanted)
+    ahead.begin(root, table)
 
 
 def filters(table: pd.DataFrame) -> dict[str, object]:
