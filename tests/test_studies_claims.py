@@ -169,7 +169,7 @@ def test_a_claim_about_places_fails_where_one_place_fails(tmp_path: Path) -> Non
     result = claim_of(tmp_path, values, **GREATER, at={"sparsity": [0.8, 0.9]})
     assert result["verdict"] == "does not hold"
     assert [point["verdict"] for point in result["points"]] == ["holds", "does not hold"]
-    assert "weakest of 2 places, sparsity 0.9" in result["detail"]
+    assert "weakest of 2 places, sparsity 90%" in result["detail"]
 
 
 def test_a_place_that_fails_stands_for_the_claim_before_a_wider_one(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_a_place_that_fails_stands_for_the_claim_before_a_wider_one(tmp_path: Pa
     assert [point["verdict"] for point in result["points"]] == ["not decided", "does not hold"]
     assert result["points"][0]["low"] < result["points"][1]["low"]
     assert result["verdict"] == "does not hold"
-    assert "weakest of 2 places, sparsity 0.9" in result["detail"]
+    assert "weakest of 2 places, sparsity 90%" in result["detail"]
 
 
 def test_a_claim_about_places_is_open_where_one_place_is(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_the_report_is_complete(tmp_path: Path) -> None:
     assert set(claims[0]["ours"]) >= {"mean", "std", "n"}
     text = (plan.out / "report.md").read_text()
     assert "| **holds** | Pruning is better. |" in text
-    assert "| 0.8 | pruned | 2 | 95.05 | 0.07 | 95.00 | 95.10 | 95.00 |" in text
+    assert "| 80% | pruned | 2 | 95.05 | 0.07 | 95.00 | 95.10 | 95.00 |" in text
     assert "Made by `python -m tfsparse.reproduce --config x.json` at commit a1b2c3." in text
     summary = json.loads((plan.out / "summary.json").read_text())
     assert summary["kind"] == "study" and summary["verdicts"] == {"gap": "holds"}

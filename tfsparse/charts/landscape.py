@@ -16,6 +16,7 @@ from tfsparse import files
 from tfsparse.charts.paths import LABELS
 from tfsparse.charts.study_data import StudyData
 from tfsparse.charts.style import FAINT, LINE_SYMBOL, finish, message_chart, series_color
+from tfsparse.charts.words import place_words
 from tfsparse.errors import UserError
 
 PATHS = ("interpolation", "curve")
@@ -85,7 +86,7 @@ def _panel_tables(
         table = pd.read_csv(io.StringIO(files.read_text(file)))
         if "path" in table.columns:
             table = table[table["path"] == panel.get("path", "curve")]
-        name = ", ".join(str(value) for value in piece["at"].values()) or piece["series"]
+        name = ", ".join(place_words(*item) for item in piece["at"].items()) or piece["series"]
         found.setdefault(name, []).append(table)
     return found
 
@@ -111,12 +112,12 @@ def _panel(
         rows = [
             {**row, "low": max(row["low"], row["mean"] / 10)} for row in rows if row["mean"] > 0
         ]
-    limits: dict[str, Any] = {"zero": False, "nice": False}
+    limits: dict[str, Any] = {"zero": not (percent or logarithmic), "nice": False}
     if extent and any(end is not None for end in extent):
         means = [row["mean"] for row in rows] or [0.0, 1.0]
         low, high = extent
         limits["domain"] = [
-            min(means) if low is None else low,
+            (min(means) if logarithmic else min(0.0, *means)) if low is None else low,
             max(means) if high is None else high,
         ]
     scale = alt.Scale(type="log" if logarithmic else "linear", **limits)
@@ -150,7 +151,8 @@ def _panel(
                                                           tooltip=tips),
     ]  # fmt: skip
     title = panel.get("title", panel["series"].replace("_", " "))
-    return alt.layer(*layers).properties(width=width, height=200, title=title)
+    heading = alt.TitleParams(title, frame="group")  # above the plot, whatever its axis shows
+    return alt.layer(*layers).properties(width=width, height=200, title=heading)
 
 
 def _band(group: str, tables: Sequence[pd.DataFrame], term: str) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ import altair as alt
 from tfsparse.charts.logs import read_log
 from tfsparse.charts.study_data import StudyData
 from tfsparse.charts.style import accuracy_y, finish, message_chart, series_color, step_x
+from tfsparse.charts.words import place_words
 
 
 def over_time(
@@ -73,8 +74,7 @@ def _panel(
     name_row: bool,
 ) -> Any:
     mine = [point for point in points if point["column"] == across and point["row"] == down]
-    share = isinstance(across, float) and 0 <= across < 1
-    words = f"{column} {100 * across:.4g}%" if share else f"{column} {across}"
+    words = f"{column} {place_words(column, across)}"
     if name_row:
         words = f"{str(down).replace('_', ' ')}, {words}"
     return (

@@ -27,6 +27,19 @@ def percent(value: float | None, digits: int = 2) -> str:
     return MISSING if missing(value) else f"{100 * float(value):.{digits}f}%"  # type: ignore[arg-type]
 
 
+def place_words(key: str, value: Any) -> str:
+    """One place of a study, or several, in words; a sparsity as percent.
+
+    >>> place_words("sparsity", 0.955), place_words("seed", 3), place_words("sparsity", [0.8, 0.9])
+    ('95.5%', '3', '80% / 90%')
+    """
+    if isinstance(value, list):
+        return " / ".join(place_words(key, item) for item in value)
+    if key == "sparsity" and isinstance(value, float | int):
+        return f"{100 * value:.6g}%"
+    return MISSING if value is None else str(value)
+
+
 def count(value: float | None) -> str:
     """A whole number with thousands separators."""
     return MISSING if missing(value) else f"{int(value):,}"  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tfsparse.charts.words import place_words
 from tfsparse.config.study import ClaimConfig
 from tfsparse.studies.checks import CHECKS
 from tfsparse.studies.observations import Observation
@@ -125,7 +126,7 @@ def _detail(claim: ClaimConfig, plan: Plan, point: Point, count: int, verdict: V
     def show(value: float) -> str:
         return f"{value * factor:.4g}{unit}" if math.isfinite(value) else "unbounded"
 
-    where = ", ".join(f"{key} {_place(value)}" for key, value in point.at.items())
+    where = ", ".join(f"{key} {place_words(key, value)}" for key, value in point.at.items())
     found = point.interval
     parts = []
     if math.isnan(found.estimate):
@@ -152,11 +153,6 @@ def _detail(claim: ClaimConfig, plan: Plan, point: Point, count: int, verdict: V
     if verdict == "not decided" and any(len(group.values) < 2 for group in groups):
         parts.append("an uncertainty needs at least two replicates")
     return "; ".join(parts)
-
-
-def _place(value: Any) -> str:
-    """One place, or the places a pooled claim counts over."""
-    return " / ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _claimed_words(claimed: tuple[float, float], show: Callable[[float], str]) -> str:

@@ -5,7 +5,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tfsparse.charts.words import MISSING, markdown_table
+from tfsparse.charts.words import MISSING, markdown_table, place_words
 from tfsparse.studies.observations import Group
 from tfsparse.studies.origin import Origin
 from tfsparse.studies.plan import Plan
@@ -111,7 +111,7 @@ def _section(table: Sequence[Row], percent: bool) -> str:
 
     def cell(row: Row, column: str) -> str:
         if column in keys:
-            return _text(row["at"].get(column))
+            return place_words(column, row["at"].get(column))
         if column == "series":
             return row["series"].replace("_", " ")
         if column in ("mean", "std", "min", "max", "paper"):
@@ -133,14 +133,15 @@ def number(value: float | None, percent: bool) -> str:
     return f"{100 * value:.2f}" if percent else f"{value:.4g}"
 
 
-def _text(value: Any) -> str:
-    return MISSING if value is None else str(value)
-
-
 def claims_markdown(claims: Sequence[Mapping[str, Any]]) -> str:
     """The claims for people: verdict, sentence, and what was found."""
     cells = [
-        [f"**{claim['verdict']}**", claim["sentence"], _text(claim["paper"]), claim["detail"]]
+        [
+            f"**{claim['verdict']}**",
+            claim["sentence"],
+            MISSING if claim["paper"] is None else claim["paper"],
+            claim["detail"],
+        ]
         for claim in claims
     ]
     return markdown_table(["verdict", "the paper says", "paper", "here"], cells)
