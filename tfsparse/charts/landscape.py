@@ -121,7 +121,7 @@ def _panel(
             max(means) if high is None else high,
         ]
     scale = alt.Scale(type="log" if logarithmic else "linear", **limits)
-    axis = alt.Axis(format=".3~%" if percent else ".3~g", labels=first, title=None)
+    axis = alt.Axis(format=".3~%" if percent else ".3~g", title=None)
     if first:
         axis = alt.Axis(format=".3~%" if percent else ".3~g", title=LABELS[term])
 
