@@ -171,6 +171,7 @@ def test_a_step_of_resnet_50(images, method):
     assert np.any(after["logits/kernel"] != before["logits/kernel"])
 
 
+@pytest.mark.slow
 def test_a_step_of_a_curve_between_two_resnet_50(images):
     model = resnet()
     rng = np.random.default_rng(0)
