@@ -69,7 +69,8 @@ def draw(root: Path, table: pd.DataFrame) -> None:
         if run is not None:
             row = table[table["name"] == run].iloc[0]
             sources = [load.source(root, row)]
-            for metric in set(SHOWN).intersection(available(sources)):
+            metrics = available(sources)
+            for metric in (name for name in SHOWN if name in metrics):
                 curve(root, sources, metric, DEFAULTS)
         if result is not None:
             load.result(root, result)

@@ -6,25 +6,22 @@ import pytest
 from tfsparse.deploy.zeros import empty_channels_in_words, zeros_of
 
 
-def made(*, normed):
+def made():
     """A pointwise kernel with 2 of 4 channels empty, a depthwise one with 1 of 3, a full one."""
     pointwise = np.zeros((1, 1, 3, 4), np.float32)
     pointwise[0, 0, 0, 0] = pointwise[0, 0, :, 2] = 1.0
     depthwise = np.ones((3, 3, 3, 1), np.float32)
     depthwise[:, :, 1] = 0.0
-    weights = {
+    return {
         "block1_pointwise/kernel": pointwise,
         "block1_depthwise/depthwise_kernel": depthwise,
         "logits/kernel": np.ones((4, 2), np.float32),
         "logits/bias": np.zeros(2, np.float32),
     }
-    if normed:
-        weights["block1_pointwise_bn/moving_variance"] = np.ones(4, np.float32)
-    return weights
 
 
 def test_zeros_and_empty_channels_are_counted_by_kernel():
-    found = zeros_of(made(normed=False))
+    found = zeros_of(made())
     assert found["kernels"] == pytest.approx(
         {
             "block1_pointwise/kernel": 8 / 12,
@@ -47,7 +44,7 @@ def test_a_network_without_kernels_has_no_zeros():
 
 
 def test_the_line_names_the_emptiest_kernels_first():
-    line = empty_channels_in_words(made(normed=True))
+    line = empty_channels_in_words(zeros_of(made()), batch_norm=True)
     assert line.startswith(
         "note: 3 output channels have no weight left (block1_pointwise/kernel 2 of 4, "
         "block1_depthwise/depthwise_kernel 1 of 3);"
@@ -55,6 +52,6 @@ def test_the_line_names_the_emptiest_kernels_first():
 
 
 def test_no_line_without_batch_norm_or_without_empty_channels():
-    assert empty_channels_in_words(made(normed=False)) is None
-    full = {name: np.ones_like(array) for name, array in made(normed=True).items()}
-    assert empty_channels_in_words(full) is None
+    assert empty_channels_in_words(zeros_of(made()), batch_norm=False) is None
+    full = {name: np.ones_like(array) for name, array in made().items()}
+    assert empty_channels_in_words(zeros_of(full), batch_norm=True) is None

@@ -40,6 +40,23 @@ def images(shape=made_deploy.SHAPE, count=5):
 # ---- what is written ------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("normed", [True, False])
+def test_channels_without_weights_are_counted_and_before_batch_norm_said(tmp_path, normed):
+    layers = [keras.Input(made_deploy.SHAPE), keras.layers.Conv2D(4, 3, name="conv")]
+    layers += [keras.layers.BatchNormalization(name="bn")] if normed else []
+    layers += [keras.layers.Flatten(), keras.layers.Dense(2, name="logits")]
+    model = keras.Sequential(layers)
+    kernel, bias = model.get_layer("conv").get_weights()
+    kernel[..., 1] = 0.0
+    model.get_layer("conv").set_weights([kernel, bias])
+    model.save(tmp_path / "m.keras")
+    said = []
+    record = export(tmp_path / "m.keras", tmp_path / "out", some("float32"), said.append)
+    assert list(record["sparsity"]["empty_channels"].values()) == [[1, 4]]
+    told = [line for line in said if line.startswith("note: 1 output channels have no weight left")]
+    assert len(told) == normed
+
+
 @needs_litert
 def test_the_folder_holds_just_what_the_record_says():
     _, out, said = made_deploy.exported_run()

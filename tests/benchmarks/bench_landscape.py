@@ -181,6 +181,11 @@ def curve_against_training(name: str, batch: int = 128, steps: int = 400) -> Non
 def main(chosen: list[str]) -> None:
     """Print the table."""
     everything = ["lenet_300_100", "lenet_5", "resnet_20", "curve"]
+    unknown = set(chosen) - set(everything)
+    if unknown:
+        print(f"error: expected {', '.join(everything)}, received {', '.join(unknown)}",
+              file=sys.stderr)  # fmt: skip
+        raise SystemExit(2)
     for name in chosen or everything:
         if name == "lenet_300_100":
             walk_against_eager(name, "12")

@@ -121,9 +121,7 @@ def _panel(
             max(means) if high is None else high,
         ]
     scale = alt.Scale(type="log" if logarithmic else "linear", **limits)
-    axis = alt.Axis(format=".3~%" if percent else ".3~g", title=None)
-    if first:
-        axis = alt.Axis(format=".3~%" if percent else ".3~g", title=LABELS[term])
+    axis = alt.Axis(format=".3~%" if percent else ".3~g", title=LABELS[term] if first else None)
 
     def y(field: str) -> alt.Y:
         return alt.Y(field=field, type="quantitative", scale=scale, axis=axis)

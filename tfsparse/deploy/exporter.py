@@ -70,7 +70,8 @@ def export(path: Path, out: Path, options: ExportOptions, note: Note) -> dict[st
         "sparsity": zeros_of(source.weights),
         "shrink": None,
     }
-    words = empty_channels_in_words(source.weights)
+    normed = any(name.endswith("moving_variance") for name in source.weights)
+    words = empty_channels_in_words(record["sparsity"], batch_norm=normed)
     if words:
         note(words)
     if options.shrink:
