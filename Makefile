@@ -35,7 +35,7 @@ dashboard: install
 	$(BIN)/streamlit run dashboard/app.py --server.address localhost --browser.gatherUsageStats false -- --runs runs
 
 schema: install
-	$(BIN)/python -m tfsparse.config.schema configs/schema.json
+	$(BIN)/python -m tfsparse.config.schema configs
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -13,6 +13,7 @@ import pytest
 
 from tfsparse import plan as training_plan
 from tfsparse import reproduce
+from tfsparse.config.load import check, read_object
 from tfsparse.config.study import StudyOutline
 from tfsparse.errors import UserError
 from tfsparse.studies import runners
@@ -28,7 +29,7 @@ TRAINING_IMAGES = {"digits": 1200, "mnist": 54_000, "cifar10": 45_000, "imagenet
 def presets() -> list[Any]:
     cases = []
     for path in STUDIES:
-        outline = StudyOutline.model_validate_json(path.read_text())
+        outline = check(read_object(path), StudyOutline, str(path))
         cases += [pytest.param(path, preset, id=f"{path.stem}-{preset}")
                   for preset in outline.presets]  # fmt: skip
     return cases
@@ -58,7 +59,7 @@ def test_every_preset_is_a_valid_plan_down_to_its_schedules(path: Path, preset: 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 def test_every_study_has_the_three_sizes(path: Path) -> None:
-    outline = StudyOutline.model_validate_json(path.read_text())
+    outline = check(read_object(path), StudyOutline, str(path))
     assert {"smoke", "paper"} < set(outline.presets)
     assert {"mnist", "cifar"} & set(outline.presets)
 
@@ -67,7 +68,7 @@ def test_studies_of_a_family_mean_the_same_by_a_piece_of_the_same_name() -> None
     shared = 0
     pieces: dict[tuple[str, str, str], tuple[str, Any]] = {}
     for path in STUDIES:
-        outline = StudyOutline.model_validate_json(path.read_text())
+        outline = check(read_object(path), StudyOutline, str(path))
         if outline.family is None:
             continue
         for preset in outline.presets:

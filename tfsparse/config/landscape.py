@@ -195,7 +195,7 @@ class CurveConfig(WalkConfig):
 
 
 class PlaneConfig(WalkConfig):
-    """The plane through three solutions: `python -m tfsparse.plane --config this.json`."""
+    """The plane through three solutions: `python -m tfsparse.interpolate --config this.json`."""
 
     corners: Many[EndConfig]
     """The first is the origin, the second lies on the x axis, the third above it."""
