@@ -1,37 +1,19 @@
-"""CompactDense on random topologies against its dense twin, and connection lists by themselves."""
+"""CompactDense on random topologies, compact convolutions, and connection lists by themselves."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
+from made_twins import assert_equals_twin, values_and_gradients, with_weights
 
 from tfsparse.errors import UserError
 from tfsparse.sparsity import compact_product
 from tfsparse.sparsity.compact_conv import CompactConv2D
 from tfsparse.sparsity.compact_dense import CompactDense
 from tfsparse.sparsity.connections import connections_of, random_connections
-from tfsparse.sparsity.layers import MaskedDense
 from tfsparse.sparsity.masks import random_mask
 from tfsparse.sparsity.representation import choose_representation
 from tfsparse.sparsity.topologies import radix_net
-
-
-def layer_with_weights(mask, seed=0, **kwargs):
-    layer = CompactDense(mask, **kwargs)
-    layer.build((None, layer.dense_shape[0]))
-    rng = np.random.default_rng(seed)
-    layer.kernel.assign(rng.normal(size=layer.kernel.shape))
-    if layer.use_bias:
-        layer.bias.assign(rng.normal(size=layer.bias.shape))
-    return layer
-
-
-def values_and_gradients(layer, inputs, outer):
-    with tf.GradientTape() as tape:
-        tape.watch(inputs)
-        outputs = layer(inputs)
-    kernel, *rest = tape.gradient(outputs, [layer.kernel, inputs, layer.bias], outer)
-    return [outputs.numpy(), kernel.numpy(), *(g.numpy() for g in rest)]
 
 
 def test_connections_are_listed_by_output_then_input():
@@ -75,105 +57,32 @@ def test_random_connections_of_a_layer_whose_mask_would_not_fit():
 def test_equals_the_masked_dense_layer(monkeypatch, shape, sparsity, piece):
     # Other shapes for other pieces: the passes are traced once per shape.
     monkeypatch.setattr(compact_product, "_PIECE", piece)
-    layer = layer_with_weights(random_mask(shape, sparsity, 1), activation="tanh")
-    twin = layer.to_masked_dense()
-    rng = np.random.default_rng(1)
+    layer = with_weights(CompactDense(random_mask(shape, sparsity, 1), activation="tanh"))
     for batch in (1, 6):
-        inputs = tf.constant(rng.normal(size=(batch, shape[0])), tf.float32)
-        outer = tf.constant(rng.normal(size=(batch, shape[1])), tf.float32)
-        ours = values_and_gradients(layer, inputs, outer)
-        theirs = values_and_gradients(twin, inputs, outer)
-        ours[1] = layer.layout.unpack(ours[1])
-        for a, b in zip(ours, theirs, strict=True):
-            assert np.abs(b).max() > 0
-            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+        assert_equals_twin(layer, batch, 1e-5)
 
 
 def test_neurons_without_input_emit_their_bias_and_lonely_inputs_get_no_gradient():
     mask = np.zeros((4, 3), np.uint8)
     mask[1, 0] = mask[2, 0] = mask[2, 2] = 1
-    layer = layer_with_weights(mask)
+    layer = with_weights(CompactDense(mask))
     inputs = tf.ones((2, 4))
     outputs, _, gradient, _ = values_and_gradients(layer, inputs, tf.ones((2, 3)))
     np.testing.assert_allclose(outputs[:, 1], layer.bias[1])
     assert (gradient[:, [0, 3]] == 0).all() and (gradient[:, [1, 2]] != 0).all()
 
 
-@pytest.mark.parametrize("name", ["float64", "float16", "mixed_bfloat16"])
-def test_every_dtype(name):
-    layer = layer_with_weights(random_mask((30, 20), 0.8, 1), dtype=name)
-    twin = layer.to_masked_dense()
-    rng = np.random.default_rng(1)
-    inputs = tf.constant(rng.normal(size=(5, 30)), layer.compute_dtype)
-    outer = tf.constant(rng.normal(size=(5, 20)), layer.compute_dtype)
-    ours = values_and_gradients(layer, inputs, outer)
-    theirs = values_and_gradients(twin, inputs, outer)
-    ours[1] = layer.layout.unpack(ours[1])
-    # The machine epsilon of the type, times the ten or so terms of a sum.
-    tolerance = {"float64": 1e-12, "float16": 2e-2, "mixed_bfloat16": 1e-1}[name]
-    for a, b in zip(ours, theirs, strict=True):
-        assert a.dtype == b.dtype
-        np.testing.assert_allclose(a.astype("f8"), b.astype("f8"), rtol=tolerance, atol=tolerance)
-
-
-@pytest.mark.parametrize("jit", [False, True])
-def test_trains_as_the_twin_does(jit):
-    layer = layer_with_weights(random_mask((30, 20), 0.8, 1))
-    twin = layer.to_masked_dense()
-    rng = np.random.default_rng(2)
-    inputs = tf.constant(rng.normal(size=(6, 30)), tf.float32)
-    target = tf.constant(rng.normal(size=(6, 20)), tf.float32)
-
-    def train(layer):
-        optimizer = keras.optimizers.SGD(0.05, momentum=0.9, jit_compile=False)
-        optimizer.build(layer.trainable_variables)
-
-        @tf.function(jit_compile=jit, autograph=False)
-        def step():
-            with tf.GradientTape() as tape:
-                loss = tf.reduce_mean((layer(inputs) - target) ** 2)
-            gradients = tape.gradient(loss, layer.trainable_variables)
-            optimizer.apply_gradients(zip(gradients, layer.trainable_variables, strict=True))
-            return loss
-
-        return [float(step()) for _ in range(10)], optimizer
-
-    (ours, optimizer), (theirs, _) = train(layer), train(twin)
-    np.testing.assert_allclose(ours, theirs, rtol=1e-5)
-    np.testing.assert_allclose(layer.dense_kernel(), twin.masked_kernel, rtol=1e-5, atol=1e-5)
-    assert (120,) in [tuple(v.shape) for v in optimizer.variables]
-
-
-def test_second_derivatives_are_those_of_the_twin():
-    layer = layer_with_weights(random_mask((8, 6), 0.5, 1), activation="tanh", use_bias=False)
-    twin = layer.to_masked_dense()
-    inputs = tf.constant(np.random.default_rng(3).normal(size=(4, 8)), tf.float32)
-
-    def norm_gradient(layer):
-        with tf.GradientTape() as outer:
-            with tf.GradientTape() as inner:
-                loss = tf.reduce_sum(layer(inputs) ** 2)
-            flow = tf.reduce_sum(inner.gradient(loss, layer.kernel) ** 2)
-        return outer.gradient(flow, layer.kernel).numpy()
-
-    ours = layer.layout.unpack(norm_gradient(layer))
-    np.testing.assert_allclose(ours, norm_gradient(twin), rtol=1e-4, atol=1e-4)
-
-
 def test_memory_grows_with_connections():
-    layer = layer_with_weights(random_connections((784, 30_000), 0.99, seed=0))
+    layer = with_weights(CompactDense(random_connections((784, 30_000), 0.99, seed=0)))
     assert layer.count_params() - 30_000 < 4.2 * 235_200
     assert layer.connections == 235_200
     assert [tuple(w.shape) for w in layer.trainable_weights] == [(235_200,), (30_000,)]
 
 
-def test_conversions_lose_nothing():
+def test_takes_a_dense_layer_that_fits_and_no_other():
     mask = random_mask((30, 20), 0.8, 1)
-    layer = layer_with_weights(mask, activation="relu", name="dense1")
-    twin = layer.to_masked_dense()
-    assert isinstance(twin, MaskedDense) and twin.name == "dense1"
-    np.testing.assert_array_equal(twin.mask, mask)
-    back = CompactDense.from_dense(twin)
+    layer = with_weights(CompactDense(mask))
+    back = CompactDense.from_dense(layer.to_masked_dense())
     np.testing.assert_array_equal(back.kernel, layer.kernel)
     np.testing.assert_array_equal(back.bias, layer.bias)
     plain = keras.layers.Dense(20, name="dense1")
@@ -182,38 +91,6 @@ def test_conversions_lose_nothing():
         CompactDense.from_dense(plain)
     with pytest.raises(UserError, match=r"expected zero weights outside .* received 480 others"):
         CompactDense.from_dense(plain, mask)
-
-
-@pytest.mark.parametrize("kind", ["folder", "model.keras", "clone"])
-def test_saved_and_cloned_models_answer_alike(tmp_path, kind):
-    inputs, mask = keras.Input((30,)), random_mask((30, 20), 0.8, 1)
-    hidden = CompactDense(mask, activation="relu", name="dense1")(inputs)
-    model = keras.Model(inputs, keras.layers.Dense(3, name="logits")(hidden))
-    if kind == "clone":
-        copy = keras.models.clone_model(model)
-        copy.set_weights(model.get_weights())
-    else:
-        model.save(tmp_path / kind)
-        copy = keras.models.load_model(tmp_path / kind)
-    images = np.random.default_rng(0).normal(size=(5, 30)).astype(np.float32)
-    np.testing.assert_allclose(copy(images), model(images), rtol=1e-6, atol=1e-6)
-    np.testing.assert_array_equal(copy.get_layer("dense1").mask(), mask)
-    twin = copy.get_layer("dense1").to_masked_dense()
-    np.testing.assert_array_equal(twin.kernel, model.get_layer("dense1").dense_kernel())
-
-
-def test_converts_to_tflite():
-    interpreter_of = pytest.importorskip("ai_edge_litert.interpreter").Interpreter
-    inputs = keras.Input((30,))
-    model = keras.Model(inputs, CompactDense(random_mask((30, 20), 0.8, 1))(inputs))
-    content = tf.lite.TFLiteConverter.from_keras_model(model).convert()
-    interpreter = interpreter_of(model_content=content)
-    image = np.random.default_rng(0).normal(size=(1, 30)).astype(np.float32)
-    interpreter.allocate_tensors()
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image)
-    interpreter.invoke()
-    outputs = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
-    np.testing.assert_allclose(outputs, model(image), rtol=1e-5, atol=1e-5)
 
 
 def test_a_compact_convolution_equals_the_masked_one(tmp_path):
