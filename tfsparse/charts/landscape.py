@@ -113,6 +113,8 @@ def _panel(
             {**row, "low": max(row["low"], row["mean"] / 10)} for row in rows if row["mean"] > 0
         ]
     limits: dict[str, Any] = {"zero": not (percent or logarithmic), "nice": False}
+    if logarithmic:
+        limits["padding"] = 3  # half a stroke's room: no 0 closes such an axis
     if extent and any(end is not None for end in extent):
         means = [row["mean"] for row in rows] or [0.0, 1.0]
         low, high = extent
