@@ -7,7 +7,7 @@ import altair as alt
 import pytest
 
 from tfsparse import files
-from tfsparse.charts.landscape import paths
+from tfsparse.charts.landscape import log_ticks, paths
 from tfsparse.charts.study_data import StudyData
 from tfsparse.errors import UserError
 from tfsparse.studies.plan import make_plan
@@ -89,6 +89,27 @@ def test_axes_are_cut_and_logarithmic_where_asked(data):
     assert panels[0]["layer"][1]["encoding"]["y"]["scale"]["type"] == "log"
     _, panels = rows_of(paths(data, terms=["accuracy"], high=3.0, log_scale=True))
     assert panels[0]["layer"][1]["encoding"]["y"]["scale"]["type"] == "linear"
+
+
+@pytest.mark.parametrize(
+    ("values", "ticks"),
+    [
+        ([0.045, 0.17], [0.05, 0.07, 0.1, 0.15]),
+        ([0.76, 2.43], [1.0, 1.5, 2.0]),
+        ([0.02, 30.0], [0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0]),
+        ([0.1, 0.1], [0.1]),
+        ([1e-5, 1e3], []),
+        ([], []),
+    ],
+)
+def test_a_short_logarithmic_axis_has_round_numbers(values, ticks):
+    assert log_ticks(values) == ticks
+
+
+def test_all_panels_of_a_term_have_the_same_logarithmic_ticks(data):
+    _, panels = rows_of(paths(data, log_scale=True))
+    axes = [panel["layer"][1]["encoding"]["y"]["axis"] for panel in panels]
+    assert axes[0]["values"] and len({tuple(axis["values"]) for axis in axes}) == 1
 
 
 def test_nothing_finished_and_wrong_panels(data):

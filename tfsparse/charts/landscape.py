@@ -54,12 +54,15 @@ def paths(
         return message_chart("No finished paths yet.")
     rows = []
     for term in terms:
+        logarithmic = log_scale and term != "accuracy"
+        bands = [_bands(table, term, logarithmic) for table in tables]
+        ticks = log_ticks([row["mean"] for band in bands for row in band]) if logarithmic else None
         charts = [
             _panel(
-                data, pieces, panel, table, term, groups, colour, log_scale,
+                data, pieces, panel, band, term, groups, colour, ticks,
                 None if term in ("accuracy", "l2") else (low, high), panel_width, first=not place,
             )
-            for place, (panel, table) in enumerate(zip(chosen, tables, strict=True))
+            for place, (panel, band) in enumerate(zip(chosen, bands, strict=True))
         ]  # fmt: skip
         rows.append(alt.hconcat(*charts, spacing=16).resolve_scale(y="shared"))
     words = "mean over replicates, band: one standard deviation; dashed: the two ends"
@@ -95,23 +98,17 @@ def _panel(
     data: StudyData,
     pieces: Sequence[Mapping[str, Any]],
     panel: Mapping[str, str],
-    table: Mapping[str, list[pd.DataFrame]],
+    rows: list[dict[str, Any]],
     term: str,
     groups: Sequence[str],
     colour: str,
-    log_scale: bool,
+    ticks: list[float] | None,
     extent: tuple[float | None, float | None] | None,
     width: int,
     *,
     first: bool,
 ) -> Any:
-    percent = term == "accuracy"
-    rows = [row for name, tables in table.items() for row in _band(name, tables, term)]
-    logarithmic = log_scale and not percent
-    if logarithmic:
-        rows = [
-            {**row, "low": max(row["low"], row["mean"] / 10)} for row in rows if row["mean"] > 0
-        ]
+    percent, logarithmic = term == "accuracy", ticks is not None
     limits: dict[str, Any] = {"zero": not (percent or logarithmic), "nice": False}
     if logarithmic:
         limits["padding"] = 3  # half a stroke's room: no 0 closes such an axis
@@ -123,7 +120,10 @@ def _panel(
             max(means) if high is None else high,
         ]
     scale = alt.Scale(type="log" if logarithmic else "linear", **limits)
-    axis = alt.Axis(format=".3~%" if percent else ".3~g", title=LABELS[term] if first else None)
+    marks: dict[str, Any] = {"values": ticks, "labelOverlap": False} if ticks else {}
+    axis = alt.Axis(
+        format=".3~%" if percent else ".3~g", title=LABELS[term] if first else None, **marks
+    )
 
     def y(field: str) -> alt.Y:
         return alt.Y(field=field, type="quantitative", scale=scale, axis=axis)
@@ -153,6 +153,38 @@ def _panel(
     title = panel.get("title", panel["series"].replace("_", " "))
     heading = alt.TitleParams(title, frame="group")  # above the plot, whatever its axis shows
     return alt.layer(*layers).properties(width=width, height=200, title=heading)
+
+
+def _bands(
+    table: Mapping[str, list[pd.DataFrame]], term: str, logarithmic: bool
+) -> list[dict[str, Any]]:
+    """The rows of a panel; on a logarithmic axis only what is above 0."""
+    rows = [row for name, tables in table.items() for row in _band(name, tables, term)]
+    if not logarithmic:
+        return rows
+    return [{**row, "low": max(row["low"], row["mean"] / 10)} for row in rows if row["mean"] > 0]
+
+
+def log_ticks(values: Sequence[float], most: int = 7) -> list[float]:
+    """Round numbers within `values`, for a logarithmic axis; none where Vega's own serve.
+
+    Vega labels whole multiples of a power of ten, of which an axis from 0.1 to 0.19 has one.
+
+    >>> log_ticks([0.045, 0.17]), log_ticks([0.045, 2.2])
+    ([0.05, 0.07, 0.1, 0.15], [0.05, 0.1, 0.2, 0.5, 1.0, 2.0])
+    """
+    if not values:
+        return []
+    low, high = min(values), max(values)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    found: list[float] = []
+    for round_ones in ((10,), (10, 30), (10, 20, 50), (10, 15, 20, 30, 50, 70), range(10, 100, 2)):
+        ticks = [float(f"{one}e{power - 1}") for power in powers for one in round_ones]
+        inside = [tick for tick in ticks if low <= tick <= high]
+        if len(inside) > most:
+            break
+        found = inside
+    return found
 
 
 def _band(group: str, tables: Sequence[pd.DataFrame], term: str) -> list[dict[str, Any]]:
