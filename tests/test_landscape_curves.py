@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 from scipy.interpolate import BPoly
 
+from tfsparse.config.landscape import RangeConfig
 from tfsparse.errors import UserError
 from tfsparse.landscape import curves, plane, results, verdicts
 from tfsparse.landscape.curves import bernstein, chain, gram, line, mix, on_the_line, squared_norms
@@ -234,3 +235,10 @@ def test_three_points_on_a_line_span_no_plane():
 def test_modules_are_free_of_tensorflow():
     for module in (curves, verdicts, plane):
         assert not hasattr(module, "tf")
+
+
+@pytest.mark.parametrize("points", [15, 29, 71, 141])
+def test_a_range_of_t_holds_short_decimals_and_a_plain_zero(points):
+    values = RangeConfig(first=-0.2, last=1.2, points=points).values()
+    assert len(values) == points and (values[0], values[-1]) == (-0.2, 1.2)
+    assert {"0.0", "0.5", "1.0"} <= {repr(value) for value in values}

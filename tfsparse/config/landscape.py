@@ -50,7 +50,7 @@ class RangeConfig(Strict):
     def values(self) -> list[float]:
         """The values, with ends and every short decimal exact."""
         step = (self.last - self.first) / (self.points - 1)
-        return [round(self.first + i * step, 12) for i in range(self.points)]
+        return [round(self.first + i * step, 12) + 0.0 for i in range(self.points)]  # no -0.0
 
 
 class WalkConfig(Strict):
