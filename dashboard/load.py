@@ -167,7 +167,7 @@ def studies(root: str) -> list[str]:
 def one_study(root: Path, name: str) -> study.Study:
     """One study's results."""
     folder = inside.inside(root, name)
-    names = ("figure.vl.json", "table.csv", "claims.json", "summary.json")
+    names = ("figure.vl.json", "table.csv", "claims.json", "summary.json", "study.json")
     return _study(str(folder), str(root), tuple(stamp(folder / name) for name in names))
 
 

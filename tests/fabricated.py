@@ -224,6 +224,8 @@ def make_study(root: Path, name: str = "studies/gap_smoke") -> Path:
     ]  # fmt: skip
     (folder / "claims.json").write_text(json.dumps(claims))
     (folder / "summary.json").write_text(json.dumps({"kind": "study", "study": "gap"}))
+    measures = {"accuracy": {"label": "test accuracy", "percent": True}}
+    (folder / "study.json").write_text(json.dumps({"study": "gap", "measures": measures}))
     return folder
 
 

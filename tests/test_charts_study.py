@@ -10,7 +10,14 @@ from tfsparse.charts.between import read_result, verdict_rows
 from tfsparse.charts.export import to_spec, to_svg
 from tfsparse.charts.paths import decomposition_chart, path_chart, term_table
 from tfsparse.charts.plane import plane_chart
-from tfsparse.charts.study import CLAIM_COLUMNS, claims_table, fetches, find_studies, read_study
+from tfsparse.charts.study import (
+    CLAIM_COLUMNS,
+    claims_table,
+    fetches,
+    find_studies,
+    numbers_table,
+    read_study,
+)
 from tfsparse.charts.words import (
     age,
     count,
@@ -33,6 +40,30 @@ def test_study(tmp_path):
     assert study.claims["paper"].tolist() == ["0.98", "none given", ""]
     assert study.claims["ours"].tolist() == ["0.97 ± 0.001"] * 3
     assert study.claims["n"].tolist() == [3, 3, 3]
+
+
+def test_numbers_are_read_in_percent_with_labels_and_without_empty_columns(tmp_path):
+    folder = fabricated.make_study(tmp_path)
+    (folder / "table.csv").write_text(
+        "measure,series,sparsity,n,mean,std,dead,open,paper,commit,command\n"
+        "accuracy,pruned,0.8,3,0.97,0.001,0,1,,abc,make\n"
+        "barrier,line,0.8,3,2.5,0.5,0,0,,abc,make\n"
+    )
+    table = numbers_table(read_study(folder, tmp_path))
+    assert list(table.columns) == ["measure", "series", "sparsity", "n", "mean", "std", "open"]
+    assert list(table["measure"]) == ["test accuracy (%)", "barrier"]
+    assert list(table["mean"]) == [97.0, 2.5] and list(table["std"]) == [0.1, 0.5]
+    assert list(table["sparsity"]) == [0.8, 0.8]
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"measures": 3}', '{"measures": {"accuracy": [1]}}'])
+def test_numbers_of_a_study_that_says_nothing_of_its_measures(tmp_path, text):
+    folder = fabricated.make_study(tmp_path)
+    (folder / "study.json").write_text(text)
+    table = numbers_table(read_study(folder, tmp_path))
+    assert list(table["measure"]) == ["accuracy"] and list(table["mean"]) == [0.97]
+    (folder / "table.csv").write_text("a,b\n1,x\n")
+    assert numbers_table(read_study(folder, tmp_path)).shape == (1, 2)
 
 
 def test_unfinished_study(tmp_path):

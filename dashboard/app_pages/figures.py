@@ -11,7 +11,7 @@ import streamlit as st
 from dashboard import load, settings, show
 from dashboard.url import PageState
 from tfsparse.charts import export
-from tfsparse.charts.study import Study
+from tfsparse.charts.study import Study, numbers_table
 from tfsparse.charts.words import MISSING, count, markdown_text
 
 COMMAND = "python -m tfsparse.reproduce --config configs/reproduce/<study>.json"
@@ -53,8 +53,21 @@ def show_study(study: Study) -> None:
     if not study.claims.empty:
         claims(study.claims)
     if not study.table.empty:
-        st.subheader("Numbers")
-        st.dataframe(study.table, hide_index=True, key="figures:table")
+        numbers(study)
+
+
+def numbers(study: Study) -> None:
+    """The table; the CSV above it has every column and digit."""
+    st.subheader("Numbers")
+    table = numbers_table(study)
+    column = st.column_config.NumberColumn
+    form = dict.fromkeys(("mean", "std", "min", "max", "paper"), "%.4g") | {"sparsity": "percent"}
+    config = {
+        name: column(format=words)
+        for name, words in form.items()
+        if name in table and pd.api.types.is_numeric_dtype(table[name])
+    }
+    st.dataframe(table, hide_index=True, key="figures:table", column_config=config)
 
 
 def claims(table: pd.DataFrame) -> None:

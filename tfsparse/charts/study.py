@@ -34,6 +34,7 @@ class Study:
         subtitle: what the figure says below its heading.
         figure: Vega-Lite specification, or None.
         table: the numbers; empty when missing.
+        measures: name -> label, and whether it is a fraction; what `study.json` says of them.
         claims: one row per claim, the columns of CLAIM_COLUMNS; empty when missing.
         complete: every piece is finished.
         problems: what could not be read, in words.
@@ -45,6 +46,7 @@ class Study:
     subtitle: str
     figure: dict[str, Any] | None
     table: pd.DataFrame
+    measures: dict[str, Any]
     claims: pd.DataFrame
     complete: bool
     problems: list[str]
@@ -71,6 +73,8 @@ def read_study(folder: str | os.PathLike[str], root: str | os.PathLike[str]) -> 
     problems: list[str] = []
     figure = _figure(folder, problems)
     summary = _json(folder / "summary.json", problems, dict, needed=False) or {}
+    described = _json(folder / "study.json", problems, dict, needed=False) or {}
+    measures = described.get("measures")
     claims = _json(folder / _CLAIMS, problems, list) or []
     name = folder.relative_to(root).as_posix()
     title = (figure or {}).get("title")
@@ -84,10 +88,32 @@ def read_study(folder: str | os.PathLike[str], root: str | os.PathLike[str]) -> 
         subtitle=" · ".join(str(line) for line in lines),
         figure=figure,
         table=_table(folder / _TABLE, problems),
+        measures=measures if isinstance(measures, dict) else {},
         claims=claims_table(claims),
         complete=summary.get("kind") == "study",
         problems=problems,
     )
+
+
+def numbers_table(study: Study) -> pd.DataFrame:
+    """The numbers as people read them: labels, fractions of a measure in percent, no empty columns.
+
+    Sparsities stay fractions. Commit and command, the same in most rows, are left to the CSV.
+    """
+    table = study.table.drop(columns=["commit", "command"], errors="ignore")
+    table = table.dropna(axis=1, how="all")
+    for name in ("dead", "failed", "open"):
+        if name in table.columns and (table[name] == 0).all():
+            table = table.drop(columns=name)
+    if "measure" not in table.columns:
+        return table
+    percent = table["measure"].map(lambda name: dig(study.measures, name, "percent") is True)
+    for name in ("mean", "std", "min", "max", "paper"):
+        if name in table.columns and pd.api.types.is_float_dtype(table[name]):
+            table[name] = table[name].where(~percent, 100 * table[name])
+    labels = [str(dig(study.measures, name, "label") or name) for name in table["measure"]]
+    units = [" (%)" if fraction else "" for fraction in percent]
+    return table.assign(measure=[label + unit for label, unit in zip(labels, units, strict=True)])
 
 
 def claims_table(claims: list[Any]) -> pd.DataFrame:
