@@ -35,7 +35,7 @@ APP = Path(__file__).resolve().parents[2] / "dashboard" / "app.py"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 # Page -> how many charts it shows.
 PAGES = {"Run": 6, "Model": 2, "Landscape": 4, "Figures and claims": 1, "Deploy": 1, "Runs": 0}
-READS = 3.0
+READS = 3.0  # seconds
 BARE = """
 import pandas as pd
 import streamlit as st

@@ -1,7 +1,7 @@
 """The JSON Schemas of configs, for editors: `python -m tfsparse.config.schema configs`."""
 
+import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -114,5 +114,8 @@ def _or_placeholder(schema: Schema) -> Schema:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Write the JSON Schemas of all configs.")
+    parser.add_argument("folder", type=Path, help="where schema.json and its like go")
+    folder = parser.parse_args().folder
     for name, schema in schemas().items():
-        files.write_text(Path(sys.argv[1]) / name, schema_text(schema))
+        files.write_text(folder / name, schema_text(schema))
