@@ -95,8 +95,20 @@ def test_figure_that_would_fetch_is_not_drawn(tmp_path):
     assert fetches({"layer": [{"encoding": {"href": "javascript:alert(1)"}}]})
 
 
+def test_claims_on_fractions_are_in_percent_and_their_differences_in_points():
+    measures = {"accuracy": {"percent": True}, "loss": {"percent": False}}
+    ours = {"mean": 0.0125, "std": 0.005, "n": 3}
+    claims = [
+        {"measure": measure, "check": check, "ours": ours}
+        for measure, check in (("accuracy", "not_worse"), ("accuracy", "value"), ("loss", "value"))
+    ]
+    found = claims_table(claims, measures)["ours"].tolist()
+    assert found == ["1.25 ± 0.5 pp", "1.25 ± 0.5 %", "0.0125 ± 0.005"]
+    assert claims_table(claims, {})["ours"].tolist() == ["0.0125 ± 0.005"] * 3
+
+
 def test_odd_claims():
-    table = claims_table([3, None, {}, {"verdict": "maybe", "ours": 4, "paper": 1}])
+    table = claims_table([3, None, {}, {"verdict": "maybe", "ours": 4, "paper": 1}], {})
     assert list(table.columns) == CLAIM_COLUMNS and len(table) == 2
     assert table["verdict"].tolist() == ["not decided"] * 2 and table["ours"].tolist() == ["", ""]
 

@@ -20,6 +20,9 @@ CLAIM_COLUMNS = ["claim", "sentence", "paper", "ours", "n", "verdict", "detail"]
 VERDICTS = ("holds", "does not hold", "not decided")
 
 _FIGURE, _TABLE, _CLAIMS = "figure.vl.json", "table.csv", "claims.json"
+COMPARISONS = ("greater", "not_worse", "equal", "spread")
+"""Checks whose `ours` is a difference of two means."""
+
 _NOT_STUDIES = {"checkpoints", "events", "saved_model", "pieces"}
 
 
@@ -75,6 +78,7 @@ def read_study(folder: str | os.PathLike[str], root: str | os.PathLike[str]) -> 
     summary = _json(folder / "summary.json", problems, dict, needed=False) or {}
     described = _json(folder / "study.json", problems, dict, needed=False) or {}
     measures = described.get("measures")
+    measures = measures if isinstance(measures, dict) else {}
     claims = _json(folder / _CLAIMS, problems, list) or []
     name = folder.relative_to(root).as_posix()
     title = (figure or {}).get("title")
@@ -88,8 +92,8 @@ def read_study(folder: str | os.PathLike[str], root: str | os.PathLike[str]) -> 
         subtitle=" · ".join(str(line) for line in lines),
         figure=figure,
         table=_table(folder / _TABLE, problems),
-        measures=measures if isinstance(measures, dict) else {},
-        claims=claims_table(claims),
+        measures=measures,
+        claims=claims_table(claims, measures),
         complete=summary.get("kind") == "study",
         problems=problems,
     )
@@ -116,19 +120,24 @@ def numbers_table(study: Study) -> pd.DataFrame:
     return table.assign(measure=[label + unit for label, unit in zip(labels, units, strict=True)])
 
 
-def claims_table(claims: list[Any]) -> pd.DataFrame:
-    """The claims as rows of text and numbers; `ours` is mean and std as one text."""
+def claims_table(claims: list[Any], measures: dict[str, Any]) -> pd.DataFrame:
+    """The claims as rows of text and numbers; `ours` is mean and std as one text.
+
+    Means of `measures` that are fractions are written in percent, differences in its points.
+    """
     rows = []
     for claim in claims:
         if not isinstance(claim, dict):
             continue
         verdict = claim.get("verdict")
+        fraction = dig(measures, str(claim.get("measure")), "percent") is True
+        unit = ("pp" if claim.get("check") in COMPARISONS else "%") if fraction else ""
         rows.append(
             {
                 "claim": str(claim.get("name", "")),
                 "sentence": str(claim.get("sentence", "")),
                 "paper": _plain(claim.get("paper")),
-                "ours": _ours(claim.get("ours")),
+                "ours": _ours(claim.get("ours"), unit),
                 "n": number(dig(claim, "ours", "n")),
                 "verdict": verdict if verdict in VERDICTS else "not decided",
                 "detail": str(claim.get("detail") or ""),
@@ -184,11 +193,13 @@ def _json(path: Path, problems: list[str], kind: type, *, needed: bool = True) -
     return value
 
 
-def _ours(value: Any) -> str:
+def _ours(value: Any, unit: str) -> str:
     mean, std = number(dig(value, "mean")), number(dig(value, "std"))
     if mean is None:
         return ""
-    return f"{mean:.4g}" if std is None else f"{mean:.4g} ± {std:.2g}"
+    factor = 100 if unit else 1
+    words = f"{factor * mean:.4g}" + ("" if std is None else f" ± {factor * std:.2g}")
+    return f"{words} {unit}" if unit else words
 
 
 def _plain(value: Any) -> str:
