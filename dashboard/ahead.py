@@ -22,12 +22,6 @@ from tfsparse.errors import UserError
 SHOWN = ("loss", "evaluation_accuracy", "accuracy", "learning_rate", "sparsity", "gradient_norm")
 """The metrics that the page Run shows unasked."""
 
-DELAY = 1.5
-"""Seconds in which a visitor's browser may fetch the first page before anything is drawn ahead.
-
-Drawing at once held the first page up by about a second in a browser that is new to it.
-"""
-
 DEFAULTS: dict[str, Any] = {"smooth": 0.6, "x": next(iter(X_AXES)), "log": False, "fold": False}
 """How it draws them."""
 
@@ -54,7 +48,7 @@ def curve(
     )
 
 
-def begin(root: Path, table: pd.DataFrame, *, delay: float = DELAY) -> threading.Thread | None:
+def begin(root: Path, table: pd.DataFrame) -> threading.Thread | None:
     """Draw in the background what the pages would show now; None where that was begun before."""
     begun = _begun(str(root))
     with begun.lock:
@@ -63,8 +57,7 @@ def begin(root: Path, table: pd.DataFrame, *, delay: float = DELAY) -> threading
         if begun.last == (names, stamps):
             return None
         begun.last = (names, stamps)
-    thread = threading.Timer(delay, draw, (root, table))
-    thread.daemon = True
+    thread = threading.Thread(target=draw, args=(root, table), daemon=True)
     thread.start()
     return thread
 

@@ -13,6 +13,7 @@ import streamlit as st
 
 from tfsparse import files
 from tfsparse.charts import between, export, inside, logs, study, tables
+from tfsparse.charts.accuracy import accuracy_chart
 from tfsparse.charts.paths import decomposition_chart, path_chart
 from tfsparse.charts.plane import plane_chart
 from tfsparse.charts.series import Source
@@ -100,6 +101,12 @@ def _training_spec(
         for path, changed_with, run, group, method in runs
     ]
     return export.to_spec(training_chart(sources, metric, **options), validate=False)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def accuracy_spec(runs: pd.DataFrame) -> dict[str, Any]:
+    """`tfsparse.charts.accuracy.accuracy_chart` of rows of the table of runs."""
+    return export.to_spec(accuracy_chart(runs, width="container"), validate=False)
 
 
 def layers_specs(root: Path, name: str) -> list[dict[str, Any]]:

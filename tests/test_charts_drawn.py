@@ -165,6 +165,40 @@ def test_accuracy(runs):
     assert marks(accuracy_chart(table)) >= 3 + 6  # means and runs
 
 
+def test_accuracy_never_mixes_configs_nor_untrained_networks(runs):
+    table = runs_table(runs).query("method == 'scratch'")
+    one = table.assign(group="a", accuracy=[0.9, 0.8], sparsity=[0.80001, 0.79999])
+    other = table.assign(group="b", accuracy=[0.5, 0.5], sparsity=0.8)
+    untrained = table.assign(group="c", step=0.0)
+    spec = to_spec(accuracy_chart(pd.concat([one, other, untrained])))
+    line, _, faint, dots = (spec["datasets"][layer["data"]["name"]] for layer in spec["layer"])
+    assert [(dot["group"], dot["sparsity"], dot["n"]) for dot in dots] == [
+        ("a", 0.8, 2), ("b", 0.8, 2),
+    ]  # fmt: skip
+    assert [dot["mean"] for dot in dots] == pytest.approx([0.85, 0.5])
+    assert [dot["std"] for dot in dots] == pytest.approx([0.05 * 2**0.5, 0])
+    assert [point["mean"] for point in line] == pytest.approx([0.675])
+    assert {run["group"] for run in faint} == {"a", "b"}
+
+
+def test_methods_of_one_sparsity_stand_side_by_side(runs):
+    table = runs_table(runs).query("method != 'dense'")
+    spec = to_spec(accuracy_chart(table.assign(sparsity=0.8)))
+    dots = spec["datasets"][spec["layer"][-1]["data"]["name"]]
+    places = {dot["method"]: dot["place"] for dot in dots}
+    assert places["pruned"] < 0.8 < places["scratch"]
+    assert places["pruned"] + places["scratch"] == pytest.approx(1.6)
+    axis = spec["layer"][-1]["encoding"]["x"]
+    assert axis["axis"]["values"] == [0.8]
+    assert axis["scale"]["domain"][0] < places["pruned"]
+    # Alone at its sparsity a method stands at it.
+    apart = table.assign(sparsity=table["method"].map({"pruned": 0.8, "scratch": 0.9}))
+    spec = to_spec(accuracy_chart(apart))
+    for layer in spec["layer"]:
+        for row in spec["datasets"][layer["data"]["name"]]:
+            assert row["place"] == {"pruned": 0.8, "scratch": 0.9}[row["method"]]
+
+
 def test_png_by_hand():
     data = png(np.array([[0, 1, 1], [1, 0, 0]]), np.array([[255, 255, 255], [0, 0, 0]]))
     assert data[:8] == b"\x89PNG\r\n\x1a\n" and data[16:24] == bytes([0, 0, 0, 3, 0, 0, 0, 2])

@@ -15,6 +15,8 @@ pytest.importorskip("streamlit", reason="the dashboard needs the extra [dashboar
 from streamlit.dataframe_util import convert_arrow_bytes_to_pandas_df
 from streamlit.testing.v1 import AppTest
 
+from dashboard import overview
+
 APP = Path(__file__).resolve().parent.parent / "dashboard" / "router.py"
 PAGES = ("runs", "run", "model", "landscape", "figures", "deploy")
 
@@ -147,6 +149,45 @@ def test_runs_follows_a_running_run(open_page, tmp_path):
         time.sleep(1.1)  # the table is cached for a second
         assert app.run().dataframe[0].value.iloc[0]["progress"] == 0.75
         assert "1500" in charts(app)[0]
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    monkeypatch.setattr(overview, "DELAY", 0.0)
+
+
+def test_runs_waits_with_the_chart_until_the_table_is_there(open_page, good):
+    app = open_page(good)
+    app.session_state["runs:opened"] = time.monotonic()
+    assert not charts(app.run()) and not app.subheader
+    app.session_state["runs:opened"] -= 2 * overview.DELAY
+    (chart,) = charts(app.run())
+    heading = app.subheader[0].value.replace("\\", "")
+    assert heading == "Accuracy against sparsity: lenet_300_100 on digits"
+    assert chart.count("pruned_80/seed_") == 2 and "mean" in chart
+    app.multiselect[0].set_value(["scratch"]).run()
+    assert "pruned_80/" not in charts(app)[0] and "scratch_80/" in charts(app)[0]
+
+
+def test_runs_draws_one_model_on_one_data_set(open_page, tmp_path, at_once):
+    for name, data, day in (("one", "mnist", 3), ("two", "digits", 4), ("three", "digits", 5)):
+        folder = fabricated.make_run(tmp_path, name, steps=200, weights=False)
+        summary = json.loads((folder / "summary.json").read_text())
+        summary |= {"data": data, "finished_at": f"2026-01-0{day}T00:00:00+00:00"}
+        (folder / "summary.json").write_text(json.dumps(summary))
+    app = open_page(tmp_path)
+    assert app.subheader[0].value.endswith("on digits")
+    assert "see the other" in texts(app, "caption")
+    assert "two/" in charts(app)[0] and "one/" not in charts(app)[0]
+    app = open_page(tmp_path, data="mnist")
+    assert app.subheader[0].value.endswith("on mnist") and "one/" in charts(app)[0]
+    assert "other" not in texts(app, "caption")
+
+
+def test_runs_without_numbers_have_no_chart(open_page, tmp_path, at_once):
+    fabricated.make_run(tmp_path, "slow", steps=200, state="stopped")
+    app = open_page(tmp_path)
+    assert not app.exception and not charts(app) and not app.subheader
 
 
 def test_run_compares_and_folds(open_page, good):

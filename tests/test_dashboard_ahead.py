@@ -49,7 +49,7 @@ def test_without_it_the_pages_draw_them(root, monkeypatch):
 
 
 def test_it_begins_once_per_newest_run(root):
-    first = ahead.begin(root, load.runs(str(root)), delay=0.0)
+    first = ahead.begin(root, load.runs(str(root)))
     first.join()
     assert ahead.begin(root, load.runs(str(root))) is None
     later = fabricated.make_run(root, "scratch_80", method="scratch", steps=600)
@@ -59,7 +59,7 @@ def test_it_begins_once_per_newest_run(root):
     load.runs.clear()
     table = load.runs(str(root))
     assert ahead.newest(table[table["kind"] == "training"]) == "scratch_80/seed_0"
-    second = ahead.begin(root, table, delay=0.0)
+    second = ahead.begin(root, table)
     second.join()
     assert not first.is_alive() and not second.is_alive()
 

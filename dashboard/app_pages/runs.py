@@ -5,11 +5,12 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import ahead, load, settings, show
+from dashboard import ahead, load, overview, settings, show
 from dashboard.url import PageState
 from tfsparse.charts.words import duration, markdown_text, percent
 
 SHOWN_LIVE = 8
+FILTERS = ("method", "model", "data", "state")
 
 
 def main() -> None:
@@ -25,21 +26,24 @@ def main() -> None:
     wanted = filters(training)
     # While something trains the table follows it closely; otherwise it looks for new runs.
     busy = bool((training["state"] == "running").any())
-    st.fragment(live, run_every=2.0 if busy else 10.0)(str(root), wanted)
-    ahead.begin(root, table)
+    pace = 2.0 if busy else 10.0
+    st.fragment(live, run_every=pace)(str(root), wanted)
+    if overview.due():
+        st.fragment(compared, run_every=pace)(str(root), wanted)
+        ahead.begin(root, table)
 
 
 def filters(table: pd.DataFrame) -> dict[str, object]:
     """The row of filters; what they say is in the URL."""
     state = PageState("runs")
-    columns = st.columns([2, 2, 2, 2])
+    columns = st.columns(5)
     wanted: dict[str, object] = {}
     state.text("find")
     wanted["find"] = columns[0].text_input(
         "Name contains", key=state.key("find"), placeholder="pruned_80", max_chars=200
     )
     for column, name, label in zip(
-        columns[1:], ("method", "data", "state"), ("Method", "Data", "State"), strict=True
+        columns[1:], FILTERS, ("Method", "Model", "Data", "State"), strict=True
     ):
         options = sorted(table[name].dropna().unique())
         state.many(name, options)
@@ -77,12 +81,18 @@ def live(root: str, wanted: dict[str, object]) -> None:
         st.caption(show.LEGEND)
 
 
+def compared(root: str, wanted: dict[str, object]) -> None:
+    """The chart of the runs that are shown."""
+    table = load.runs(root)
+    overview.draw(matching(table[table["kind"] == "training"], wanted))
+
+
 def matching(table: pd.DataFrame, wanted: dict[str, object]) -> pd.DataFrame:
     """The rows that pass the filters."""
     text = str(wanted["find"] or "").lower()
     if text:
         table = table[table["name"].str.lower().str.contains(text, regex=False)]
-    for name in ("method", "data", "state"):
+    for name in FILTERS:
         if wanted[name]:
             table = table[table[name].isin(wanted[name])]
     return table

@@ -34,7 +34,7 @@ import fabricated
 APP = Path(__file__).resolve().parents[2] / "dashboard" / "app.py"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 # Page -> how many charts it shows.
-PAGES = {"Run": 6, "Model": 2, "Landscape": 4, "Figures and claims": 1, "Deploy": 1, "Runs": 0}
+PAGES = {"Run": 6, "Model": 2, "Landscape": 4, "Figures and claims": 1, "Deploy": 1, "Runs": 1}
 READS = 3.0  # seconds
 BARE = """
 import pandas as pd

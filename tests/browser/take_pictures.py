@@ -26,7 +26,7 @@ def main(address: str, folder: str, *pages: str) -> None:
             page.goto(f"{address}/{'' if name == 'runs' else name}")
             page.locator("h1").wait_for()
             page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')")
-            page.wait_for_timeout(3000)
+            page.wait_for_timeout(6000)
             tall = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
             page.set_viewport_size({"width": WIDTH, "height": min(MOST, tall)})
             page.wait_for_timeout(1500)

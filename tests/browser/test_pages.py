@@ -7,8 +7,8 @@ import pytest
 
 from tfsparse.charts.document import html_report
 
-PAGES = ("Runs", "Run", "Model", "Landscape", "Figures and claims", "Deploy")
-WITH_CHARTS = {"Run": 6, "Model": 2, "Landscape": 4, "Figures and claims": 1, "Deploy": 1}
+# Page -> how many charts it shows.
+PAGES = {"Runs": 1, "Run": 6, "Model": 2, "Landscape": 4, "Figures and claims": 1, "Deploy": 1}
 
 
 class Watch:
@@ -60,18 +60,26 @@ def wait_for_charts(page, count):
 
 def test_click_through_every_page(page, server, pictures):
     page.goto(server)
-    for title in PAGES:
+    for title, charts in PAGES.items():
         page.get_by_role("link", name=title, exact=True).click()
         settled(page, title)
-        if title in WITH_CHARTS:
-            wait_for_charts(page, WITH_CHARTS[title])
-        else:
+        wait_for_charts(page, charts)
+        if title == "Runs":
             page.locator("[data-testid=stDataFrame] canvas").first.wait_for()
         settled(page, title)
         assert page.locator("[data-testid=stException]").count() == 0, title
         page.screenshot(path=pictures / f"{title.split()[0].lower()}.png", full_page=True)
     assert page.watch.errors == []
     assert page.watch.strangers == []
+
+
+def test_the_chart_of_all_runs_follows_its_table(page, server):
+    page.goto(server)
+    settled(page, "Runs")
+    page.locator("[data-testid=stDataFrame] canvas").first.wait_for()
+    wait_for_charts(page, 1)  # without a click
+    page.get_by_role("heading", name="Accuracy against sparsity: lenet_300_100").wait_for()
+    assert page.watch.errors == []
 
 
 def test_only_this_machine_is_served(server):
