@@ -21,6 +21,7 @@ from tfsparse.models import maskable_layers, named_variables
 from tfsparse.seeds import stateless_seed
 from tfsparse.training.feeds import MemoryFeed, StreamFeed
 from tfsparse.training.objective import cross_entropy, l2_term
+from tfsparse.training.one_step import arrange
 from tfsparse.training.strategies import assign, mean_over_replicas
 
 TOTALS = ("cross_entropy", "l2", "correct")
@@ -123,13 +124,7 @@ class CurveTrainer:
         }
         self._t_seed = stateless_seed(seed, "curve_points")
         refuse_opaque(self._operations)
-        self._strategy = tf.distribute.get_strategy()
-        self._step, self._compute = self._take_step, self.gradients
-        if tf.distribute.has_strategy():
-            self._step = self._step_on_replicas
-            self._compute = tf.function(self.gradients, jit_compile=True) if xla else self.gradients
-        elif xla:
-            self._step = tf.function(self._take_step, jit_compile=True)
+        self._step, self._compute = arrange(self._take_step, self.gradients, xla=xla)
         self._loop = tf.function(self._steps)
 
     def run(self, step: int, count: int) -> dict[str, float]:
@@ -184,12 +179,6 @@ class CurveTrainer:
             l2_sum += l2
             correct_sum += correct
         return entropy_sum, l2_sum, correct_sum
-
-    def _step_on_replicas(self, images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor) -> Any:
-        parts = self._strategy.run(self._take_step, args=(images, labels, step))
-        mean, total = tf.distribute.ReduceOp.MEAN, tf.distribute.ReduceOp.SUM
-        kinds = (mean, mean, total)
-        return [self._strategy.reduce(k, p, axis=None) for k, p in zip(kinds, parts, strict=True)]
 
     def _take_step(self, images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor) -> Any:
         images, labels = self._feed.share(images, labels)

@@ -12,6 +12,7 @@ from tfsparse.sparsity.growth import next_momentum
 from tfsparse.sparsity.subject import Moment, Subject
 from tfsparse.training.feeds import MemoryFeed, StreamFeed
 from tfsparse.training.objective import cross_entropy, l2_term
+from tfsparse.training.one_step import arrange
 from tfsparse.training.optimizers import slots
 from tfsparse.training.strategies import assign, mean_over_replicas
 
@@ -65,12 +66,7 @@ class Trainer:
             if kernel.ref() in index
         }
         self._strategy = tf.distribute.get_strategy()
-        self._step, self._compute = self._take_step, self.gradients
-        if tf.distribute.has_strategy():
-            self._step = self._step_on_replicas
-            self._compute = tf.function(self.gradients, jit_compile=True) if xla else self.gradients
-        elif xla:
-            self._step = tf.function(self._take_step, jit_compile=True)
+        self._step, self._compute = arrange(self._take_step, self.gradients, xla=xla)
         self._loop = tf.function(self._steps)
         self._single = tf.function(self._step)
         self._dense = tf.function(self._dense_gradients)
@@ -173,15 +169,6 @@ class Trainer:
             l2_sum += l2
             correct_sum += correct
         return entropy_sum, l2_sum, correct_sum
-
-    def _step_on_replicas(self, images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor) -> Any:
-        entropy, l2, correct = self._strategy.run(self._take_step, args=(images, labels, step))
-        mean, total = tf.distribute.ReduceOp.MEAN, tf.distribute.ReduceOp.SUM
-        return (
-            self._strategy.reduce(mean, entropy, axis=None),
-            self._strategy.reduce(mean, l2, axis=None),
-            self._strategy.reduce(total, correct, axis=None),
-        )
 
     def _take_step(self, images: tf.Tensor, labels: tf.Tensor, step: tf.Tensor) -> Any:
         images, labels = self.feed.share(images, labels)
