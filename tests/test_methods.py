@@ -153,6 +153,22 @@ def test_init_scales_the_start_to_the_mask(tmp_path, kind):
     assert np.std(kernel[mask == 1]) == pytest.approx(np.sqrt(2 / fan_in), rel=0.05)
 
 
+@pytest.mark.parametrize("method", ["set", "rigl"])
+def test_growth_from_a_runs_own_mask_does_not_start_from_its_ticket(pruned, tmp_path, method):
+    root, parent = pruned
+    growth = {"end_step": 40, "frequency": 20}
+    run, _ = trained(
+        tmp_path, method=method, mask={"kind": "source"}, growth=growth, **source(root)
+    )
+    start, ticket = run.initial_weights(), parent.initial_weights()
+    for layer, mask in parent.masks().items():
+        kernel = start[f"{layer}/kernel"]
+        assert np.array_equal(kernel != 0, mask == 1)
+        assert not np.any(kernel[mask == 1] == ticket[f"{layer}/kernel"][mask == 1])
+    moved = [np.any(mask != parent.masks()[layer]) for layer, mask in run.masks().items()]
+    assert any(moved)
+
+
 def test_a_ticket_that_is_not_its_runs_is_refused(tmp_path):
     run, _ = trained(tmp_path, "pruned", **PRUNED)
     weights = run.initial_weights()
@@ -182,6 +198,7 @@ def test_a_ticket_that_is_not_its_runs_is_refused(tmp_path):
             "growth.end_step: expected a step of the run's 60",
         ),
         ({"method": "random", "mask": {"kind": "shuffled"}}, "needs a source run"),
+        ({"method": "set", "mask": {"kind": "source"}, "growth": {}}, "needs a source run"),
     ],
 )
 def test_what_cannot_work_is_said_at_once(tmp_path, changes, message):

@@ -157,8 +157,13 @@ def init_seed(config: RunConfig) -> int:
     Runs of one seed start from the same weights, except those whose point is to start from
     others than their source: they differ from it at the same seed, too.
     """
-    other = METHODS[config.method].weights == "other"
-    return named_seed(config.seed, "other_init" if other else "init")
+    return named_seed(config.seed, "other_init" if _starts_elsewhere(config) else "init")
+
+
+def _starts_elsewhere(config: RunConfig) -> bool:
+    """Whether the run starts from other weights than its source, of whose mask it is no ticket."""
+    on_its_mask = config.mask is not None and config.mask.kind == "source"
+    return on_its_mask or METHODS[config.method].weights == "other"
 
 
 def prepare(
@@ -215,8 +220,8 @@ def _start(
         rescale(model, config.init, masks)
         return record
     initialise(model, config.init, masks, init_seed(config))
-    if method.weights == "other":
-        assert source is not None  # check_sections
+    if _starts_elsewhere(config):
+        assert source is not None  # check_sections, and the mask
         return other_than(source, config, model)
     return source.record() if source is not None else {}
 

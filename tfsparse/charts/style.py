@@ -57,6 +57,8 @@ METHODS: dict[str, MethodStyle] = {
     "set_plus": MethodStyle("SET+", "#999933", DASHED, "triangle-left"),
     "rigl": MethodStyle("RigL", "#B5179E", SOLID, "triangle-down"),
     "rigl_plus": MethodStyle("RigL+", "#B5179E", DASHED, "triangle-up"),
+    "set_source": MethodStyle("SET from the pruned mask", "#999933", DOTTED, "diamond"),
+    "rigl_source": MethodStyle("RigL from the pruned mask", "#B5179E", DASH_DOT, "diamond"),
     "rigl_inverted": MethodStyle("RigL inverted", "#B5179E", DOTTED, "cross"),
     "rigl_inverted_plus": MethodStyle("RigL inverted+", "#6B6B6B", DASH_DOT, "cross"),
     "snfs": MethodStyle("SNFS", "#E69F00", SOLID, "square"),

@@ -67,11 +67,12 @@ class PruningConfig(Strict):
 class MaskConfig(Strict):
     """A mask that is drawn or read, not learnt."""
 
-    kind: Literal["exact", "bernoulli", "shuffled", "file", "magnitude", "global_magnitude"] = (
-        "exact"
-    )
+    kind: Literal[
+        "exact", "bernoulli", "shuffled", "source", "file", "magnitude", "global_magnitude"
+    ] = "exact"
     """exact / bernoulli: drawn at random with an exact count or per edge; shuffled: as many per
-    layer as the source run's mask; file: an .npz; magnitude: one cut of the source's weights."""
+    layer as the source run's mask; source: that mask, under other initial weights than that run's;
+    file: an .npz; magnitude: one cut of the source's weights."""
     sparsity: Sparsity | None = None
     distribution: Literal["uniform", "er", "erk", "source"] = "uniform"
     """How the sparsity is spread over layers; source: as in the source run."""
@@ -82,7 +83,7 @@ class MaskConfig(Strict):
     def _check(self) -> "MaskConfig":
         if (self.kind == "file") != (self.file is not None):
             raise ValueError("expected mask.file together with kind 'file', and only then")
-        counted = self.kind in ("file", "shuffled") or self.distribution == "source"
+        counted = self.kind in ("file", "shuffled", "source") or self.distribution == "source"
         if not counted and self.sparsity is None:
             raise ValueError(f"expected mask.sparsity for kind {self.kind!r}")
         return self

@@ -46,6 +46,8 @@ def draw_masks(
         return load_masks(config.file, shapes)
     if config.kind == "shuffled":
         return shuffled_masks(_required(source_masks, "kind 'shuffled'"), seed)
+    if config.kind == "source":
+        return _required(source_masks, "kind 'source'")
     sparsities = _sparsities(config, shapes, source_masks)
     if config.kind == "global_magnitude":
         assert config.sparsity is not None
