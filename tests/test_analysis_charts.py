@@ -1,5 +1,6 @@
 """Charts of analyses from made-up folders: what they hold, and what they say when empty."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -7,7 +8,6 @@ import pytest
 
 from tfsparse import files
 from tfsparse.charts.analysis import (
-    by_series,
     gradient_norm,
     map_chart,
     norm_change,
@@ -16,6 +16,7 @@ from tfsparse.charts.analysis import (
 )
 from tfsparse.charts.study_data import StudyData
 from tfsparse.charts.study_figures import FIGURES, check_figure
+from tfsparse.charts.study_series import by_series
 
 
 def study(root, pieces=(), table=()):
@@ -101,6 +102,27 @@ def test_measures_by_series(tmp_path):
     rows = data_of(by_series(study(tmp_path, table=[row])))
     assert {item["name"] for item in rows if "name" in item} == {"scratch+"}
     assert {item["from"] for item in rows if "from" in item} == {0.4}
+
+
+def test_dead_replicates_do_not_hide_the_others(tmp_path):
+    facts = {"label": "test accuracy", "percent": True, "dead_below": 0.2}
+    row = {"measure": "accuracy", "at": {}, "failed": 0, "open": 0, "n": 2}
+    rows = [
+        {**row, "series": "pruned", "mean": 0.98, "std": 0.01, "values": [0.97, 0.99], "dead": 0},
+        {**row, "series": "scratch", "mean": 0.5, "std": 0.6, "values": [0.1, 0.9], "dead": 1},
+    ]
+    found = dataclasses.replace(study(tmp_path, table=rows), measures={"accuracy": facts})
+    whole, alive = by_series(found).to_dict()["concat"]
+    domain = alive["layer"][0]["encoding"]["x"]["scale"]["domain"]
+    assert 0.88 < domain[0] < 0.9 and 0.99 < domain[1] < 1
+    assert "domain" not in whole["layer"][0]["encoding"]["x"]["scale"]
+    assert all(layer["mark"]["clip"] for layer in alive["layer"])
+    bars = data_of(by_series(found))
+    assert max(bar["to"] for bar in bars if "to" in bar) == 1.0
+    # Nothing lives: there is nothing to look at more closely.
+    dead = [{**rows[1], "mean": 0.1, "std": 0.0, "values": [0.1, 0.1], "dead": 2}]
+    found = dataclasses.replace(found, table=dead)
+    assert "concat" not in by_series(found).to_dict()
 
 
 @pytest.mark.parametrize("draw", [gradient_norm, norm_change, spectrum, solution_map, by_series])

@@ -274,68 +274,6 @@ def map_chart(rows: Sequence[Mapping[str, Any]], *, size: int = 380) -> Any:
     return alt.layer(*layers).properties(width=size, height=size)
 
 
-def by_series(data: StudyData, *, measures: Sequence[str] | None = None, columns: int = 3) -> Any:
-    """One panel per measure, one line per series: mean, one standard deviation, replicates.
-
-    Args:
-        data: the study.
-        measures: which, in their order; default: all.
-        columns: panels beside each other.
-    """
-    names = list(measures or data.measures)
-    rows = [row for row in data.table if row["n"] and row["measure"] in names]
-    if not rows:
-        return message_chart("No finished replicates yet.")
-    series = list(dict.fromkeys(row["series"] for row in rows))
-    panels = [
-        _dots([row for row in rows if row["measure"] == name], series, data.measures[name])
-        for name in names
-        if any(row["measure"] == name for row in rows)
-    ]
-    chart = alt.concat(*panels, columns=columns, spacing=20) if len(panels) > 1 else panels[0]
-    return finish(
-        chart,
-        title=data.title,
-        subtitle=[data.subtitle, "dot: mean, bar: one standard deviation, tick: one replicate"],
-        description=f"{data.title}: {', '.join(names)} of {len(series)} series",
-    )
-
-
-def _dots(
-    rows: Sequence[Mapping[str, Any]], series: Sequence[str], facts: Mapping[str, Any]
-) -> Any:
-    means, ticks = [], []
-    for row in rows:
-        spread, name = row["std"] or 0.0, method_label(row["series"])
-        means.append({"series": row["series"], "name": name, "mean": row["mean"], "n": row["n"],
-                      "std": row["std"], "from": row["mean"] - spread,
-                      "to": row["mean"] + spread})  # fmt: skip
-        ticks += [{"series": row["series"], "name": name, "mean": value} for value in row["values"]]
-    percent = facts.get("percent")
-    axis = alt.Axis(format=".4~%" if percent else ".4~g", tickCount=5)
-    order = [method_label(name) for name in series]
-
-    def x(field: str) -> alt.X:
-        return alt.X(field=field, type="quantitative", title=facts["label"], axis=axis,
-                     scale=alt.Scale(zero=False))  # fmt: skip
-
-    y = alt.Y(field="name", type="nominal", sort=order, title=None, axis=alt.Axis(grid=True))
-    colour = method_color(series, "series", legend=None)
-    number = ".2%" if percent else ".4~g"
-    base = alt.Chart(alt.Data(values=means))
-    return alt.layer(
-        alt.Chart(alt.Data(values=ticks)).mark_tick(opacity=0.5, height=10).encode(
-            x=x("mean"), y=y, color=colour),
-        base.mark_rule(strokeWidth=1.5).encode(x=x("from"), x2="to:Q", y=y, color=colour),
-        base.mark_point(size=60, filled=True, opacity=1).encode(
-            x=x("mean"), y=y, color=colour,
-            tooltip=[alt.Tooltip(field="name", type="nominal", title="series"),
-                     alt.Tooltip(field="mean", type="quantitative", format=number),
-                     alt.Tooltip(field="std", type="quantitative", format=number),
-                     alt.Tooltip(field="n", type="quantitative", title="replicates")]),
-    ).properties(width=260, height=24 * len(order))  # fmt: skip
-
-
 def labels_of(names: Sequence[str]) -> str:
     """A legend's label expression that shows each name as people write it.
 

@@ -6,16 +6,11 @@ import difflib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tfsparse.charts.analysis import (
-    by_series,
-    gradient_norm,
-    norm_change,
-    solution_map,
-    spectrum,
-)
+from tfsparse.charts.analysis import gradient_norm, norm_change, solution_map, spectrum
 from tfsparse.charts.landscape import paths
 from tfsparse.charts.study_accuracy import against
 from tfsparse.charts.study_data import StudyData
+from tfsparse.charts.study_series import by_series
 from tfsparse.charts.study_time import over_time
 from tfsparse.errors import UserError
 
