@@ -117,8 +117,10 @@ def test_dead_replicates_do_not_hide_the_others(tmp_path):
     assert 0.88 < domain[0] < 0.9 and 0.99 < domain[1] < 1
     assert "domain" not in whole["layer"][0]["encoding"]["x"]["scale"]
     assert all(layer["mark"]["clip"] for layer in alive["layer"])
+    assert not any(layer["mark"]["clip"] for layer in whole["layer"])
     bars = data_of(by_series(found))
     assert max(bar["to"] for bar in bars if "to" in bar) == 1.0
+    assert min(bar["from"] for bar in bars if "from" in bar) == 0.0
     # Nothing lives: there is nothing to look at more closely.
     dead = [{**rows[1], "mean": 0.1, "std": 0.0, "values": [0.1, 0.1], "dead": 2}]
     found = dataclasses.replace(found, table=dead)

@@ -56,11 +56,14 @@ def _dots(
 ) -> Any:
     """A panel; `only_alive` cuts it to the living replicates, and means of others fall out."""
     means, ticks = [], []
+    # No accuracy lies outside [0, 1], whatever a standard deviation says of dead replicates.
+    least = 0.0 if facts.get("dead_below") is not None else -math.inf
+    most = 1.0 if facts.get("percent") else math.inf
     for row in rows:
         spread, name = row["std"] or 0.0, method_label(row["series"])
         means.append({"series": row["series"], "name": name, "mean": row["mean"], "n": row["n"],
-                      "std": row["std"], "from": row["mean"] - spread,
-                      "to": min(row["mean"] + spread, 1.0 if facts.get("percent") else math.inf),
+                      "std": row["std"], "from": max(row["mean"] - spread, least),
+                      "to": min(row["mean"] + spread, most),
                       })  # fmt: skip
         ticks += [{"series": row["series"], "name": name, "mean": value} for value in row["values"]]
     percent = facts.get("percent")
@@ -81,11 +84,11 @@ def _dots(
     number = ".2%" if percent else ".4~g"
     base = alt.Chart(alt.Data(values=means))
     return alt.layer(
-        alt.Chart(alt.Data(values=ticks)).mark_tick(opacity=0.5, height=10, clip=True).encode(
+        alt.Chart(alt.Data(values=ticks)).mark_tick(opacity=0.5, height=10, clip=only_alive).encode(
             x=x("mean"), y=y, color=colour),
-        base.mark_rule(strokeWidth=1.5, clip=True).encode(
+        base.mark_rule(strokeWidth=1.5, clip=only_alive).encode(
             x=x("from"), x2="to:Q", y=y, color=colour),
-        base.mark_point(size=60, filled=True, opacity=1, clip=True).encode(
+        base.mark_point(size=60, filled=True, opacity=1, clip=only_alive).encode(
             x=x("mean"), y=y, color=colour,
             tooltip=[alt.Tooltip(field="name", type="nominal", title="series"),
                      alt.Tooltip(field="mean", type="quantitative", format=number),
