@@ -6,8 +6,11 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from fake_study import finish, piece, plan_of, study
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from scipy import stats
 
 from tfsparse.errors import UserError
@@ -23,6 +26,7 @@ from tfsparse.studies.statistics import (
     mean_interval,
     rank_correlation,
     share_interval,
+    shift_interval,
 )
 from tfsparse.studies.verdicts import decide
 
@@ -74,9 +78,44 @@ def test_welch_interval_agrees_with_scipy() -> None:
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high))
 
 
+def test_shift_interval_by_hand() -> None:
+    # Three of each: U = 0 has probability 1/20, so each end at 95% is the outermost difference.
+    found = shift_interval([5.0, 7.0, 20.0], [1.0, 2.0, 3.0], 0.90)
+    assert (found.estimate, found.low, found.high) == (5.0, 2.0, 19.0)
+    # Five of each: P(U <= 4) = 12/252 and P(U <= 5) = 19/252, so it is the fifth from each side.
+    first, second = [float(10 * i) for i in range(5)], [0.0, 1.0, 2.0, 3.0, 4.0]
+    found = shift_interval(first, second, 0.90)
+    differences = sorted(a - b for a in first for b in second)
+    assert (found.low, found.high) == (differences[4], differences[-5])
+
+
+@given(
+    st.lists(st.floats(-10, 10), min_size=2, max_size=6, unique=True),
+    st.lists(st.floats(-10, 10), min_size=2, max_size=6, unique=True),
+    st.sampled_from([0.8, 0.9, 0.95]),
+)
+def test_shift_interval_ends_where_the_rank_test_turns(
+    first: list[float], second: list[float], confidence: float
+) -> None:
+    differences = np.sort(np.subtract.outer(first, second), axis=None)
+    assume(np.diff(differences).min() > 1e-6)
+    found, tail = shift_interval(first, second, confidence), (1 - confidence) / 2
+
+    def p(shift: float) -> float:
+        moved = np.asarray(first) - shift
+        return stats.mannwhitneyu(moved, second, alternative="greater", method="exact").pvalue
+
+    if math.isinf(found.low):
+        assert p(differences[0] - 1) > tail
+    else:
+        assert p(found.low - 1e-7) <= tail * (1 + 1e-6) < p(found.low + 1e-7)
+        assert found.low <= found.estimate <= found.high
+
+
 def test_intervals_without_enough_values_are_unbounded() -> None:
     for interval in (
         difference_interval([1.0], LOW, 0.9),
+        shift_interval([1.0, 2.0], LOW, 0.9),
         mean_interval([1.0], 0.9),
         rank_correlation([1, 2, 3, 4], [1, 2, 3, 4], 0.9),
         rank_correlation([1, 1, 1, 1, 1], [1, 2, 3, 4, 5], 0.9),
@@ -332,6 +371,21 @@ def test_near_levels(tmp_path: Path) -> None:
     assert beside["verdict"] == "not decided" and "n = 2" in beside["detail"]
     assert "4 dead" in beside["detail"]
     assert claim_of(tmp_path, {"a": {0.8: [0.98, 0.99]}}, **claim)["verdict"] == "not decided"
+
+
+def test_a_dead_replicate_does_not_undo_what_all_show(tmp_path: Path) -> None:
+    pruned, scratch = [0.985, 0.983, 0.986, 0.984, 0.987], [0.975, 0.97, 0.974, 0.976, 0.1135]
+    values = {"a": {0.8: pruned}, "b": {0.8: scratch}}
+    result = claim_of(tmp_path, values, **GREATER, at={"sparsity": [0.8]})
+    assert result["verdict"] == "holds" and result["detail"].startswith(
+        "shift by ranks 1.2 pp, between 0.9 pp"
+    )
+    assert "1 dead" in result["detail"]
+    # A dead one on the other side is not overlooked: what is claimed of all is not seen at all.
+    values = {"a": {0.8: [*pruned[:3], 0.1, 0.1135]}, "b": {0.8: [*scratch[:4], 0.973]}}
+    (tmp_path / "two").mkdir()
+    result = claim_of(tmp_path / "two", values, **GREATER, at={"sparsity": [0.8]})
+    assert result["verdict"] == "not decided" and "2 dead" in result["detail"]
 
 
 def test_dead_and_failed_pieces_are_counted_never_dropped(tmp_path: Path) -> None:

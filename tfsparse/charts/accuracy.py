@@ -92,8 +92,9 @@ def accuracy_chart(
     means = means.merge(places)
     done = done.drop(columns="sparsity").merge(means[["group", "method", "sparsity", "place"]])
     between = means.groupby(["method", "place"], as_index=False)["mean"].mean()
-    ticks = {"values": list(means["sparsity"][:1])} if means["sparsity"].nunique() == 1 else {}
-    axis = alt.Axis(format=".4~%", grid=False, **ticks)
+    axis = alt.Axis(format=".4~%", grid=False)
+    if means["sparsity"].nunique() == 1:
+        axis["values"] = list(means["sparsity"][:1])
     x = sparsity_x("place", scale=alt.Scale(domain=domain, nice=False), axis=axis)
     base = alt.Chart(means)
     lines = (

@@ -5,6 +5,9 @@ whole interval lies in the range, *does not hold* where the interval lies wholly
 *not decided* otherwise: too few replicates, or an effect too small for them. Each end of an
 interval is trusted at the claim's `confidence`, so `equal` is the usual two one-sided tests.
 
+Where a replicate is dead, greater, not_worse and equal look at the shift between both groups, by
+ranks, since a mean of dead and living networks has no meaningful interval.
+
 With `paired`, greater, not_worse and equal look at the differences of replicates of the same seed.
 
 A claim about several places holds when it holds at each of them. It does not hold when it fails
@@ -38,6 +41,7 @@ from tfsparse.studies.statistics import (
     mean_interval,
     rank_correlation,
     share_interval,
+    shift_interval,
 )
 from tfsparse.studies.verdicts import INFINITY, Point
 
@@ -59,10 +63,11 @@ def _point(
     estimate: Estimate,
     claimed: tuple[float, float],
     differences: tuple[float, ...] | None = None,
+    by_ranks: bool = False,
 ) -> Point:
     corrected = 1 - (1 - claim.confidence) / count
     intervals = estimate(claim.confidence), estimate(corrected)
-    return Point(at, of, than, *intervals, claimed, differences)
+    return Point(at, of, than, *intervals, claimed, differences, by_ranks)
 
 
 def _differences(
@@ -89,10 +94,11 @@ def _differences(
         if claim.paired:
             found = pairs(observations, claim.measure, chosen[0], chosen[1])
             differences = tuple(sign * (first - second) for first, second in found)
+        by_ranks = bool(of.dead or than.dead) and not claim.paired and claim.check != "spread"
 
         def estimate(
             confidence: float, of: Group = of, than: Group = than,
-            differences: tuple[float, ...] | None = differences,
+            differences: tuple[float, ...] | None = differences, by_ranks: bool = by_ranks,
         ) -> Interval:  # fmt: skip
             if differences is not None:
                 known = mean_interval(differences, _two_sided(confidence)) if differences else None
@@ -105,10 +111,13 @@ def _differences(
                 if min(len(first), len(second)) < 3:  # two are always equally far from their median
                     return Interval(math.nan, *UNKNOWN)
                 first, second = deviations(first), deviations(second)
-            return difference_interval(first, second, _two_sided(confidence))
+            interval = shift_interval if by_ranks else difference_interval
+            return interval(first, second, _two_sided(confidence))
 
-        count = len(all_places)
-        points.append(_point(claim, count, place, of, than, estimate, (low, high), differences))
+        points.append(
+            _point(claim, len(all_places), place, of, than, estimate, (low, high), differences,
+                   by_ranks)
+        )  # fmt: skip
     return points
 
 

@@ -55,7 +55,8 @@ def _room(point: Point) -> float:
 def _ours(point: Point) -> dict[str, Any]:
     """mean, std and n of what is claimed, at one place.
 
-    Of a difference, mean is the difference of the means, std the root of the summed variances
+    Of a difference, mean is the difference of the means (of the shift by ranks, the median of all
+    differences), std the root of the summed variances
     and n the smaller number of replicates; of pairs, all three are of their differences.
     """
     if point.than is None:
@@ -119,6 +120,7 @@ _RATIOS = ("share", "unrelated", "near_levels")
 def _detail(claim: ClaimConfig, plan: Plan, point: Point, count: int, verdict: Verdict) -> str:
     """One sentence: what was found where, against what, and why it is not decided."""
     scale = plan.config.measures[claim.measure]
+    word = "shift by ranks" if point.by_ranks else _WORDS[claim.check]
     factor, unit = (100, " pp" if point.than else " %") if scale.percent else (1, "")
     if claim.check in _RATIOS:
         factor, unit = 1, ""
@@ -131,7 +133,7 @@ def _detail(claim: ClaimConfig, plan: Plan, point: Point, count: int, verdict: V
     parts = []
     if math.isnan(found.estimate):
         few = "too few" if point.of.values else "no finished"
-        parts.append(f"{_WORDS[claim.check]}: {few} replicates to compare")
+        parts.append(f"{word}: {few} replicates to compare")
     else:
         sizes = f"n = {len(point.of.values)}"
         if point.differences is not None:
@@ -139,17 +141,17 @@ def _detail(claim: ClaimConfig, plan: Plan, point: Point, count: int, verdict: V
         elif point.than is not None:
             sizes += f" and {len(point.than.values)}"
         parts.append(
-            f"{_WORDS[claim.check]} {show(found.estimate)}, between {show(found.low)} and "
+            f"{word} {show(found.estimate)}, between {show(found.low)} and "
             f"{show(found.high)}; claimed: {_claimed_words(point.claimed, show)} ({sizes})"
         )
     if where:
         prefix = f"weakest of {count} places, " if count > 1 else ""
         parts.append(f"at {where}" if not prefix else f"{prefix}{where}")
     groups = [group for group in (point.of, point.than) if group is not None]
-    for word in ("dead", "failed", "open"):
-        number = sum(getattr(group, word) for group in groups)
+    for state in ("dead", "failed", "open"):
+        number = sum(getattr(group, state) for group in groups)
         if number:
-            parts.append(f"{number} {'not yet run' if word == 'open' else word}")
+            parts.append(f"{number} {'not yet run' if state == 'open' else state}")
     if verdict == "not decided" and any(len(group.values) < 2 for group in groups):
         parts.append("an uncertainty needs at least two replicates")
     return "; ".join(parts)

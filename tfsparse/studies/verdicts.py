@@ -25,6 +25,8 @@ class Point:
     claimed: tuple[float, float]
     differences: tuple[float, ...] | None = None
     """Of replicates of the same seed, where the claim pairs them."""
+    by_ranks: bool = False
+    """The intervals are of the shift, not of the difference of means."""
 
     @property
     def verdict(self) -> Verdict:
