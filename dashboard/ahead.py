@@ -45,6 +45,7 @@ def curve(
         folded=bool(options["fold"]),
         width="container",
         height=240,
+        legend=len(sources) > 1,
     )
 
 

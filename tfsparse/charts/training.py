@@ -39,6 +39,7 @@ def training_chart(
     height: int = 280,
     title: str | None = None,
     points: int = POINTS_PER_CURVE,
+    legend: bool = True,
 ) -> Any:
     """One metric of one or many runs.
 
@@ -51,6 +52,7 @@ def training_chart(
         folded: one line per group, the mean of its runs, with a band of one standard deviation.
         width: pixels, or "container".
         points: at most about so many per curve.
+        legend: False where the reader is told elsewhere which run it is.
     """
     sources = list(sources)
     table = curve_table(sources, metric, x=x, smoothing=smoothing)
@@ -61,7 +63,7 @@ def training_chart(
         return message_chart(f"No {chosen.label} in these logs yet.")
     key = "group" if folded else "run"
     pairs = list(table[[key, "method"]].drop_duplicates().itertuples(index=False, name=None))
-    looks = group_looks(pairs)
+    look = _look(group_looks(pairs), key, legend)
     zero = metric == "sparsity"
     scale = alt.Scale(type="log", nice=False) if log_scale else alt.Scale(zero=zero)
     axis = alt.Axis(format=".3~%") if chosen.percent else _number_axis(metric)
@@ -71,7 +73,7 @@ def training_chart(
     )  # fmt: skip
     if folded:
         layers = _folded(
-            table, points, looks, place, X_AXES[x], chosen.label, scale, axis,
+            table, points, look, place, X_AXES[x], chosen.label, scale, axis,
             log_scale, chosen.percent,
         )  # fmt: skip
     else:
@@ -79,7 +81,7 @@ def training_chart(
         if smoothing > 0 and chosen.smooth:
             raw = curve_table(sources, metric, x=x)
             raw = raw[raw["value"] > 0] if log_scale else raw
-        layers = _single(table, raw, points, looks, place, X_AXES[x], chosen.label, scale, axis)
+        layers = _single(table, raw, points, look, place, X_AXES[x], chosen.label, scale, axis)
     chart = alt.layer(*layers).properties(width=width, height=height)
     description = (
         f"{chosen.label} against {X_AXES[x]}, {len(pairs)} "
@@ -92,9 +94,13 @@ def _number_axis(metric: str) -> alt.Axis:
     return alt.Axis(format="~s") if metric == "images_per_second" else alt.Axis(format="~g")
 
 
-def _look(looks: dict[str, MethodStyle], key: str) -> tuple[alt.Color, alt.StrokeDash]:
+Look = tuple[alt.Color, alt.StrokeDash]
+
+
+def _look(looks: dict[str, MethodStyle], key: str, shown: bool) -> Look:
     names = list(looks)
-    legend = alt.Legend(title=None, orient="bottom", columns=2, labelLimit=320, **LINE_SYMBOL)
+    words: dict[str, Any] = {"title": None, "orient": "bottom", "columns": 2, "labelLimit": 320}
+    legend = alt.Legend(**words, **LINE_SYMBOL) if shown else None
     colours = alt.Scale(domain=names, range=[looks[name].colour for name in names])
     dashes = alt.Scale(domain=names, range=[list(looks[name].dash) for name in names])
     return (
@@ -104,10 +110,10 @@ def _look(looks: dict[str, MethodStyle], key: str) -> tuple[alt.Color, alt.Strok
 
 
 def _single(
-    table: pd.DataFrame, raw: pd.DataFrame | None, most: int, looks: dict[str, MethodStyle],
+    table: pd.DataFrame, raw: pd.DataFrame | None, most: int, look: Look,
     place: alt.X, place_title: str, label: str, scale: alt.Scale, axis: alt.Axis,
 ) -> list[Any]:  # fmt: skip
-    colour, dash = _look(looks, "run")
+    colour, dash = look
     y = alt.Y(field="value", type="quantitative", title=label, scale=scale, axis=axis)
     tips = [
         alt.Tooltip(field="run", type="nominal"),
@@ -129,10 +135,10 @@ def _single(
 
 
 def _folded(
-    table: pd.DataFrame, most: int, looks: dict[str, MethodStyle], place: alt.X, place_title: str,
+    table: pd.DataFrame, most: int, look: Look, place: alt.X, place_title: str,
     label: str, scale: alt.Scale, axis: alt.Axis, log_scale: bool, percent: bool,
 ) -> list[Any]:  # fmt: skip
-    colour, dash = _look(looks, "group")
+    colour, dash = look
     means = fold(table, most)
     if percent:
         means[["low", "high"]] = means[["low", "high"]].clip(0, 1)
