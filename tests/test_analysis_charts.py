@@ -113,11 +113,17 @@ def test_dead_replicates_do_not_hide_the_others(tmp_path):
     ]
     found = dataclasses.replace(study(tmp_path, table=rows), measures={"accuracy": facts})
     whole, alive = by_series(found).to_dict()["concat"]
-    domain = alive["layer"][0]["encoding"]["x"]["scale"]["domain"]
-    assert 0.88 < domain[0] < 0.9 and 0.99 < domain[1] < 1
-    assert "domain" not in whole["layer"][0]["encoding"]["x"]["scale"]
-    assert all(layer["mark"]["clip"] for layer in alive["layer"])
-    assert not any(layer["mark"]["clip"] for layer in whole["layer"])
+    assert alive["layer"][0]["encoding"]["y"]["scale"]["domain"] == ["pruned", "scratch"]
+    means = {}
+    for panel in (whole, alive):
+        points = panel["layer"][-1]
+        means[points["encoding"]["x"]["title"]] = {
+            row["name"]: (row["mean"], row["std"], row["n"]) for row in points["data"]["values"]
+        }
+    assert means["test accuracy"]["scratch"] == (0.5, 0.6, 2)
+    living = means["test accuracy, without dead replicates"]
+    assert living["scratch"] == (0.9, None, 1)
+    assert living["pruned"] == pytest.approx((0.98, 0.0002**0.5, 2))
     bars = data_of(by_series(found))
     assert max(bar["to"] for bar in bars if "to" in bar) == 1.0
     assert min(bar["from"] for bar in bars if "from" in bar) == 0.0

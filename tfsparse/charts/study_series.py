@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -32,8 +33,10 @@ def by_series(data: StudyData, *, measures: Sequence[str] | None = None, columns
         own, facts = [row for row in rows if row["measure"] == name], data.measures[name]
         if own:
             panels.append(_dots(own, series, facts))
-        if any(row["dead"] for row in own) and _alive(own, facts):
-            panels.append(_dots(own, series, facts, only_alive=True))
+        living = [_living(row, facts) for row in own if row["dead"] < row["n"]]
+        if living and any(row["dead"] for row in own):
+            title = f"{facts['label']}, without dead replicates"
+            panels.append(_dots(living, series, {**facts, "label": title}))
     chart = alt.concat(*panels, columns=columns, spacing=20) if len(panels) > 1 else panels[0]
     return finish(
         chart,
@@ -43,18 +46,16 @@ def by_series(data: StudyData, *, measures: Sequence[str] | None = None, columns
     )
 
 
-def _alive(rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> list[float]:
-    return [value for row in rows for value in row["values"] if value >= facts["dead_below"]]
+def _living(row: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The row of a series without its dead replicates."""
+    values = [v for v in row["values"] if not row["dead"] or v >= facts["dead_below"]]
+    std = statistics.stdev(values) if len(values) > 1 else None
+    return {**row, "values": values, "n": len(values), "mean": statistics.mean(values), "std": std}
 
 
 def _dots(
-    rows: Sequence[Mapping[str, Any]],
-    series: Sequence[str],
-    facts: Mapping[str, Any],
-    *,
-    only_alive: bool = False,
+    rows: Sequence[Mapping[str, Any]], series: Sequence[str], facts: Mapping[str, Any]
 ) -> Any:
-    """A panel; `only_alive` cuts it to the living replicates, and means of others fall out."""
     means, ticks = [], []
     # No accuracy lies outside [0, 1], whatever a standard deviation says of dead replicates.
     least = 0.0 if facts.get("dead_below") is not None else -math.inf
@@ -70,25 +71,21 @@ def _dots(
     axis = alt.Axis(format=".4~%" if percent else ".4~g", tickCount=5)
     order = [method_label(name) for name in series]
     title, scale = facts["label"], alt.Scale(zero=False)
-    if only_alive:
-        alive = _alive(rows, facts)
-        edge = 0.04 * (max(alive) - min(alive)) or 0.01
-        title += ", without dead replicates"
-        scale = alt.Scale(domain=[min(alive) - edge, max(alive) + edge], nice=False)
 
     def x(field: str) -> alt.X:
         return alt.X(field=field, type="quantitative", title=title, axis=axis, scale=scale)
 
-    y = alt.Y(field="name", type="nominal", sort=order, title=None, axis=alt.Axis(grid=True))
+    lines = alt.Scale(domain=order)  # a series without a number keeps its line
+    y = alt.Y(field="name", type="nominal", scale=lines, title=None, axis=alt.Axis(grid=True))
     colour = method_color(series, "series", legend=None)
     number = ".2%" if percent else ".4~g"
     base = alt.Chart(alt.Data(values=means))
     return alt.layer(
-        alt.Chart(alt.Data(values=ticks)).mark_tick(opacity=0.5, height=10, clip=only_alive).encode(
+        alt.Chart(alt.Data(values=ticks)).mark_tick(opacity=0.5, height=10).encode(
             x=x("mean"), y=y, color=colour),
-        base.mark_rule(strokeWidth=1.5, clip=only_alive).encode(
+        base.mark_rule(strokeWidth=1.5).encode(
             x=x("from"), x2="to:Q", y=y, color=colour),
-        base.mark_point(size=60, filled=True, opacity=1, clip=only_alive).encode(
+        base.mark_point(size=60, filled=True, opacity=1).encode(
             x=x("mean"), y=y, color=colour,
             tooltip=[alt.Tooltip(field="name", type="nominal", title="series"),
                      alt.Tooltip(field="mean", type="quantitative", format=number),
