@@ -11,6 +11,7 @@ from tfsparse import analyze as door
 from tfsparse.analysis.flow_log import changes, norms
 from tfsparse.analysis.run import analyze
 from tfsparse.analysis.signal import signal, uneven_mask
+from tfsparse.analysis.tables import analysis_table
 from tfsparse.config import check, load_config
 from tfsparse.config.analysis import AnalysisConfig, SignalConfig
 from tfsparse.errors import UserError
@@ -182,6 +183,35 @@ def test_similarity(tmp_path, runs):
     rows = list(csv.DictReader((run.path / "map.csv").open()))
     assert [row["role"] for row in rows][:2] == ["solution", "run"] and len(rows) == 7
     assert rows[4]["at"] == "start" and 0 <= summary["map_stress"] < 1
+
+
+def test_dead_runs_are_counted_and_left_out(tmp_path, runs):
+    names = ["lottery_0", "lottery_1", "scratch_2"]
+    section = {
+        "solution": str(runs["pruned"].path), "runs": [str(runs[name].path) for name in names],
+    }  # fmt: skip
+    whole_run, whole = done(tmp_path, "similarity", section, "whole")
+    assert whole["dead"] == 0
+    accuracies = [row["accuracy"] for row in whole["runs"]]
+    floor = min(accuracies) + 1e-6
+    dead = accuracies.index(min(accuracies))
+    living = [number for number in range(3) if accuracies[number] >= floor]
+    _, part = done(tmp_path, "similarity", {**section, "dead_below": floor}, "part")
+    assert part["dead"] == 3 - len(living) and dead not in living
+    assert part["runs"] == whole["runs"]
+    for key in ("disagreement", "accuracy", "l2_to_solution"):
+        assert part["mean"][key] == pytest.approx(
+            np.mean([whole["runs"][number][key] for number in living])
+        )
+    assert len(part["ensemble"]["by_size"]) == len(living)
+    assert part["ensemble"]["single"] == pytest.approx(np.mean([accuracies[n] for n in living]))
+    matrix = read_npz(whole_run.path / "similarity.npz")["disagreement"]
+    pair = matrix[living[0] + 1, living[-1] + 1] if len(living) == 2 else None
+    assert part["pairs"]["disagreement"] == (None if pair is None else pytest.approx(pair))
+    _, nobody = done(tmp_path, "similarity", {**section, "dead_below": 0.9999}, "nobody")
+    assert nobody["dead"] == 3 and nobody["mean"]["kl"] is None
+    assert nobody["ensemble"]["accuracy"] is None and nobody["pairs"]["l2"] is None
+    assert "ensemble -, single networks -, 3 dead left out" in analysis_table(nobody, "x")
 
 
 def test_masks_in_between(runs, tmp_path):

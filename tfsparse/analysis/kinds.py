@@ -79,7 +79,8 @@ def analyze_similarity(config: AnalysisConfig, run: Run, note: Note) -> Summary:
     """similarity.npz (matrices), map.csv (places); the summary holds means and each run's row.
 
     Order of the matrices: the solution first, then the runs. The map holds the solution's end and
-    every run's start and end.
+    every run's start and end. Dead runs have their rows, but no part in means and ensembles; a
+    number for which too few runs live is null.
     """
     section = config.similarity
     assert section is not None
@@ -101,7 +102,7 @@ def analyze_similarity(config: AnalysisConfig, run: Run, note: Note) -> Summary:
     probabilities = softmax(np.array(logits))
     disagreements, kl = disagreement(probabilities), divergence(probabilities)
     l2, cosine = l2_distances(ends), cosine_distances(ends)
-    rows = []
+    rows: list[Summary] = []
     for number, item in enumerate(runs, start=1):
         start = starts[number - 1]
         rows.append({
@@ -126,33 +127,49 @@ def analyze_similarity(config: AnalysisConfig, run: Run, note: Note) -> Summary:
         {"l2": l2, "cosine": cosine, "disagreement": disagreements, "kl": kl,
          "map_distances": distances},
     )  # fmt: skip
-    own = probabilities[1:]
-    together = ensembles(own, labels)
-    accuracies = [accuracy(one, labels) for one in own]
-    single = float(np.mean(accuracies))
-    numeric = [key for key in rows[0] if key not in ("run", "method", "seed")]
+    floor = section.dead_below
+    living = [n for n, row in enumerate(rows) if floor is None or row["accuracy"] >= floor]
     return {
         **described(solution),
         "split": section.split,
         "n": len(labels),
         "runs": rows,
-        "mean": {key: float(np.mean([row[key] for row in rows])) for key in numeric},
+        "dead": len(rows) - len(living),
+        "mean": _means([rows[n] for n in living], of=rows[0], but=("run", "method", "seed")),
         "pairs": {
-            "l2": pairs_mean(l2[1:, 1:]),
-            "cosine": pairs_mean(cosine[1:, 1:]),
-            "disagreement": pairs_mean(disagreements[1:, 1:]),
-            "kl": pairs_mean(kl[1:, 1:]),
+            name: pairs_mean(matrix[1:, 1:][np.ix_(living, living)])
+            for name, matrix in (
+                ("l2", l2),
+                ("cosine", cosine),
+                ("disagreement", disagreements),
+                ("kl", kl),
+            )
         },
         "ensemble": {
-            "accuracy": together[-1],
-            "single": single,
-            "lowest": min(accuracies),
-            "gain": together[-1] - single,
-            "by_size": together,
+            **_ensemble(probabilities[1:][living], labels),
             "solution": accuracy(probabilities[0], labels),
         },
         "map_stress": stress(distances, places),
     }
+
+
+def _means(rows: Sequence[Summary], *, of: Summary, but: Sequence[str]) -> Summary:
+    """The mean of every number of a row such as `of`; null without rows."""
+    return {
+        key: float(np.mean([row[key] for row in rows])) if rows else None
+        for key in of
+        if key not in but
+    }
+
+
+def _ensemble(probabilities: np.ndarray, labels: np.ndarray) -> Summary:
+    """How good [k, n, classes] are together and alone; all null for k = 0."""
+    if not len(probabilities):
+        return {"accuracy": None, "single": None, "gain": None, "by_size": []}
+    together = ensembles(probabilities, labels)
+    single = float(np.mean([accuracy(one, labels) for one in probabilities]))
+    gain = together[-1] - single
+    return {"accuracy": together[-1], "single": single, "gain": gain, "by_size": together}
 
 
 def _map_rows(everyone: Sequence[Solution], places: np.ndarray) -> list[dict[str, Any]]:

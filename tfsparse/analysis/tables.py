@@ -14,6 +14,10 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2%}"
+
+
 def _signal(summary: dict[str, Any]) -> list[str]:
     lines = ["sparsity  init          std of the logits"]
     for row in summary["points"]:
@@ -55,8 +59,9 @@ def _similarity(summary: dict[str, Any]) -> list[str]:
             f"{row['accuracy']:8.2%}  {row['run']}"
         )
     found = summary["ensemble"]
+    left_out = f", {summary['dead']} dead left out" if summary["dead"] else ""
     lines.append(
-        f"ensemble {found['accuracy']:.2%}, single networks {found['single']:.2%}, "
-        f"the solution {found['solution']:.2%}"
+        f"ensemble {_percent(found['accuracy'])}, single networks {_percent(found['single'])}"
+        f"{left_out}, the solution {found['solution']:.2%}"
     )
     return lines

@@ -92,6 +92,10 @@ class SimilarityConfig(Strict):
     """The images on which predictions are compared."""
     limit: int | None = Field(None, ge=1)
     """Use only the first so many of these images."""
+    dead_below: float | None = Field(None, gt=0, lt=1)
+    """Runs of less accuracy on them are dead: kept in the rows, left out of means and ensembles.
+
+    A dead network says one class for every image, so what it shares with others is not learned."""
 
     @model_validator(mode="after")
     def _check(self) -> "SimilarityConfig":
