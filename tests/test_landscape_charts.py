@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 
 import altair as alt
+import pandas as pd
 import pytest
 
 from tfsparse import files
-from tfsparse.charts.landscape import log_ticks, paths
+from tfsparse.charts.landscape import _band, log_ticks, paths
 from tfsparse.charts.study_data import StudyData
 from tfsparse.errors import UserError
 from tfsparse.studies.plan import make_plan
@@ -66,8 +67,21 @@ def test_replicates_are_averaged_by_group(data):
     assert (first["mean"], first["n"]) == (5.0, 2)
     assert first["high"] - first["mean"] == pytest.approx(2**0.5)
     assert {row["group"] for row in rows} == {"80%", "90%"}
+    # Thin lines show the replicates of groups of several.
+    each = panels[0]["layer"][2]["data"]["values"]
+    values = [row["value"] for row in each if row["t"] == 0.0 and row["group"] == "80%"]
+    assert values == [4.0, 6.0] and {row["group"] for row in each} == {"80%", "90%"}
+    assert all(not panel["layer"][2]["data"]["values"] for panel in panels[1:])
     assert panels[0]["layer"][1]["encoding"]["x"]["title"] == ["0: S", "1: P"]
     assert panels[1]["layer"][1]["encoding"]["x"]["title"] == ["0: P", "1: S"]
+
+
+def test_bands_keep_within_what_a_loss_or_an_accuracy_can_be():
+    far = [pd.DataFrame({"t": [0.0], "objective": [v], "accuracy": [1 - v]}) for v in (0.0, 0.9)]
+    (loss,) = _band("80%", far, "objective")
+    assert loss["low"] == 0.0 and loss["high"] == pytest.approx(0.45 + 0.9 / 2**0.5)
+    (accuracy,) = _band("80%", far, "accuracy")
+    assert accuracy["high"] == 1.0 and accuracy["low"] == 0.0
 
 
 def test_panels_choose_series_and_paths(data):

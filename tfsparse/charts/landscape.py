@@ -33,7 +33,7 @@ def paths(
     high: float | None = None,
     panel_width: int = 250,
 ) -> Any:
-    """Losses along paths: means over replicates, with a band of one standard deviation.
+    """Losses along paths: every replicate, and means with a band of one standard deviation.
 
     Args:
         data: the study.
@@ -59,13 +59,14 @@ def paths(
         ticks = log_ticks([row["mean"] for band in bands for row in band]) if logarithmic else None
         charts = [
             _panel(
-                data, pieces, panel, band, term, groups, colour, ticks,
-                None if term in ("accuracy", "l2") else (low, high), panel_width, first=not place,
+                data, pieces, panel, band, _each(table, term, logarithmic), term, groups, colour,
+                ticks, None if term in ("accuracy", "l2") else (low, high), panel_width,
+                first=not place,
             )
-            for place, (panel, band) in enumerate(zip(chosen, bands, strict=True))
+            for place, (panel, table, band) in enumerate(zip(chosen, tables, bands, strict=True))
         ]  # fmt: skip
         rows.append(alt.hconcat(*charts, spacing=16).resolve_scale(y="shared"))
-    words = "mean over replicates, band: one standard deviation; dashed: the two ends"
+    words = "mean over replicates, band: one standard deviation, thin: each; dashed: the two ends"
     return finish(
         alt.vconcat(*rows, spacing=24) if len(rows) > 1 else rows[0],
         title=data.title,
@@ -99,6 +100,7 @@ def _panel(
     pieces: Sequence[Mapping[str, Any]],
     panel: Mapping[str, str],
     rows: list[dict[str, Any]],
+    each: list[dict[str, Any]],
     term: str,
     groups: Sequence[str],
     colour: str,
@@ -147,6 +149,8 @@ def _panel(
     layers = [
         ends.mark_rule(strokeDash=[3, 3], color=FAINT).encode(x=x),
         base.mark_area(opacity=0.15, clip=True).encode(x=x, y=y("low"), y2="high:Q", color=paint),
+        alt.Chart(alt.Data(values=each)).mark_line(strokeWidth=0.7, opacity=0.5, clip=True).encode(
+            x=x, y=y("value"), color=paint, detail="replicate:N"),
         base.mark_line(strokeWidth=1.8, clip=True).encode(x=x, y=y("mean"), color=paint,
                                                           tooltip=tips),
     ]  # fmt: skip
@@ -163,6 +167,20 @@ def _bands(
     if not logarithmic:
         return rows
     return [{**row, "low": max(row["low"], row["mean"] / 10)} for row in rows if row["mean"] > 0]
+
+
+def _each(
+    table: Mapping[str, list[pd.DataFrame]], term: str, logarithmic: bool
+) -> list[dict[str, Any]]:
+    """The replicates of a panel, for groups of more than one."""
+    return [
+        {"group": name, "replicate": f"{name} {number}", "t": float(t), "value": float(value)}
+        for name, tables in table.items()
+        if len(tables) > 1
+        for number, one in enumerate(tables)
+        for t, value in zip(one["t"], pd.to_numeric(one[term], errors="coerce"), strict=True)
+        if math.isfinite(value) and (value > 0 or not logarithmic)
+    ]
 
 
 def log_ticks(values: Sequence[float], most: int = 7) -> list[float]:
@@ -188,7 +206,11 @@ def log_ticks(values: Sequence[float], most: int = 7) -> list[float]:
 
 
 def _band(group: str, tables: Sequence[pd.DataFrame], term: str) -> list[dict[str, Any]]:
-    """Mean, and one standard deviation to both sides, at every t of one group."""
+    """Mean, and one standard deviation to both sides, at every t of one group.
+
+    No loss lies below 0 and no accuracy outside [0, 1], whatever the deviation says.
+    """
+    most = 1.0 if term == "accuracy" else math.inf
     found: dict[float, list[float]] = {}
     for table in tables:
         for t, value in zip(table["t"], pd.to_numeric(table[term], errors="coerce"), strict=True):
@@ -198,8 +220,8 @@ def _band(group: str, tables: Sequence[pd.DataFrame], term: str) -> list[dict[st
     for t in sorted(found):
         values = found[t]
         mean, spread = fmean(values), stdev(values) if len(values) > 1 else 0.0
-        rows.append({"group": group, "t": t, "mean": mean, "low": mean - spread,
-                     "high": mean + spread, "n": len(values)})  # fmt: skip
+        rows.append({"group": group, "t": t, "mean": mean, "low": max(mean - spread, 0.0),
+                     "high": min(mean + spread, most), "n": len(values)})  # fmt: skip
     return rows
 
 
