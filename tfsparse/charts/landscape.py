@@ -174,7 +174,7 @@ def _each(
 ) -> list[dict[str, Any]]:
     """The replicates of a panel, for groups of more than one."""
     return [
-        {"group": name, "replicate": f"{name} {number}", "t": float(t), "value": float(value)}
+        {"group": name, "replicate": number, "t": float(t), "value": float(value)}
         for name, tables in table.items()
         if len(tables) > 1
         for number, one in enumerate(tables)
