@@ -11,7 +11,7 @@ from dashboard import load, show
 from tfsparse.charts.accuracy import LEGEND, trained
 from tfsparse.charts.words import markdown_text
 
-DELAY = 1.5
+DELAY = 0.8
 """Seconds in which a visitor's browser fetches the table before anything else is made.
 
 A browser new to the page needs about a second for the library that draws charts. Once it has it,
