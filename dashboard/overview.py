@@ -14,6 +14,8 @@ from tfsparse.charts.words import markdown_text
 DELAY = 0.8
 """Seconds in which a visitor's browser fetches the table before anything else is made.
 
+The browser counts them, from when it has the first part of the page.
+
 A browser new to the page needs about a second for the library that draws charts. Once it has it,
 the other pages, which begin with charts, open in half the time.
 """
