@@ -212,6 +212,8 @@ def test_dead_runs_are_counted_and_left_out(tmp_path, runs):
     assert nobody["dead"] == 3 and nobody["mean"]["kl"] is None
     assert nobody["ensemble"]["accuracy"] is None and nobody["pairs"]["l2"] is None
     assert "ensemble -, single networks -, 3 dead left out" in analysis_table(nobody, "x")
+    before = {key: value for key, value in whole.items() if key != "dead"}
+    assert analysis_table(before, "x") == analysis_table(whole, "x")
 
 
 def test_masks_in_between(runs, tmp_path):

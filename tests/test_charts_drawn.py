@@ -128,6 +128,15 @@ def test_training_charts(runs, metric, folded):
     assert style.METHODS["pruned"].colour in text and style.METHODS["scratch"].colour in text
 
 
+@pytest.mark.parametrize("folded", [False, True])
+def test_a_legend_can_be_left_to_the_page(runs, folded):
+    one = [source(runs, "pruned_80/seed_0")]
+    name = one[0].group if folded else one[0].run
+    assert f">{name}<" in to_svg(training_chart(one, "loss", folded=folded))
+    without = training_chart(one, "loss", folded=folded, legend=False)
+    assert f">{name}<" not in to_svg(without) and marks(without) >= 1
+
+
 def test_chart_of_nothing_says_so(runs):
     chart = training_chart([], "loss")
     assert "No training objective" in to_svg(chart)

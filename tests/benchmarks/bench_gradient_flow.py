@@ -68,7 +68,7 @@ def stretch(made: Trainer, start: int, per_epoch: int) -> float:
     return (time.perf_counter() - began) / (step - start)
 
 
-def rigl(rounds: int = 9) -> None:
+def rigl(rounds: int = 5) -> None:
     """Print the ratio of RigL's time per step to that of the static mask."""
     with tempfile.TemporaryDirectory() as folder:
         made = {name: trainer(Path(folder), name) for name in ("random", "rigl")}

@@ -59,7 +59,8 @@ def _similarity(summary: dict[str, Any]) -> list[str]:
             f"{row['accuracy']:8.2%}  {row['run']}"
         )
     found = summary["ensemble"]
-    left_out = f", {summary['dead']} dead left out" if summary["dead"] else ""
+    dead = summary.get("dead", 0)  # analyses made before dead runs were told apart have no count
+    left_out = f", {dead} dead left out" if dead else ""
     lines.append(
         f"ensemble {_percent(found['accuracy'])}, single networks {_percent(found['single'])}"
         f"{left_out}, the solution {found['solution']:.2%}"
