@@ -269,6 +269,17 @@ def test_runs_of_another_model_are_refused(tmp_path, runs):
         done(tmp_path, "similarity", section)
 
 
+@pytest.mark.parametrize("missing", ["solution", "runs"])
+def test_a_missing_run_leaves_no_folder_behind(tmp_path, runs, missing):
+    good = {"solution": str(runs["pruned"].path), "runs": [str(runs["lottery_0"].path)]}
+    nowhere = str(tmp_path / "nowhere")
+    bad = {**good, missing: [nowhere] if missing == "runs" else nowhere}
+    with pytest.raises(UserError, match="no such run folder"):
+        done(tmp_path, "similarity", bad)
+    _, summary = done(tmp_path, "similarity", good)  # under the same name
+    assert summary["runs"]
+
+
 def test_the_command(tmp_path, runs, capsys):
     path = tmp_path / "flow.json"
     path.write_text(json.dumps({"about": "x", "kind": "gradient_flow", "run_dir": str(tmp_path),

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tfsparse.analysis.kinds import analyze_flow, analyze_signal, analyze_similarity
+from tfsparse.analysis.solutions import open_solution
 from tfsparse.analysis.spectrum import analyze_hessian
 from tfsparse.config.analysis import AnalysisConfig
 from tfsparse.landscape.folder import Note, result
@@ -41,6 +42,9 @@ def analyze(
     """
 
     def prepare() -> Callable[[Run], dict[str, Any]]:
+        for path in _sources(config):  # a missing run leaves no folder behind
+            open_solution(path)
+
         def compute(folder: Run) -> dict[str, Any]:
             found = KINDS[config.kind](config, folder, note)
             return {"analysis": config.kind, "seed": config.seed, **found}
@@ -48,3 +52,11 @@ def analyze(
         return compute
 
     return result(config, "analysis", prepare, command=command, note=note, run=run)
+
+
+def _sources(config: AnalysisConfig) -> list[str]:
+    """The runs that are looked at."""
+    if config.similarity is not None:
+        return [config.similarity.solution, *config.similarity.runs]
+    section = config.gradient_flow or config.hessian
+    return [] if section is None else [section.run]
